@@ -1,0 +1,78 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::layout::RollUp;
+
+/// One name's values, a worker each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) roll_up: RollUp,
+    pub(crate) values: Vec<u64>,
+}
+
+/// What an instance's cells said at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    series: Vec<Series>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(series: Vec<Series>) -> Self {
+        Self { series }
+    }
+
+    pub(crate) fn series(&self) -> &[Series] {
+        &self.series
+    }
+
+    /// The total of a name, or `None` for one that does not exist or has no total.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        let series = self.series.iter().find(|series| series.name == name)?;
+        series.roll_up.total(series.values.iter().copied())
+    }
+
+    /// Every name that has a total, zeros too.
+    pub fn totals(&self) -> BTreeMap<String, u64> {
+        let totals = self.series.iter().filter_map(|series| {
+            Some((series.name.clone(), series.roll_up.total(series.values.iter().copied())?))
+        });
+        totals.collect()
+    }
+
+    /// Every name with its values, worker 0 first, zeros too.
+    pub fn workers(&self) -> BTreeMap<String, Vec<u64>> {
+        self.series.iter().map(|series| (series.name.clone(), series.values.clone())).collect()
+    }
+
+    /// One section of Brim's JSON: totals, and an object per worker named "0", "1", ...
+    ///
+    /// Zeros are left out, and so are workers that have nothing else: a reader takes what is
+    /// missing for 0.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut section = Map::new();
+        let count = self.series.first().map_or(0, |series| series.values.len());
+        for index in 0..count {
+            let values = self.series.iter().filter_map(|series| {
+                let value = *series.values.get(index)?;
+                (value != 0).then(|| (series.name.clone(), json!(value)))
+            });
+            let worker: Map<_, _> = values.collect();
+            if !worker.is_empty() {
+                section.insert(index.to_string(), Value::Object(worker));
+            }
+        }
+        let totals = self.totals().into_iter().filter(|(_, value)| *value != 0);
+        section.extend(totals.map(|(name, value)| (name, json!(value))));
+        section
+    }
+}
+
+/// Brim's stats document: `start_time` (epoch seconds) and every section, without a new line.
+pub fn report(start_time: u64, sections: BTreeMap<String, Map<String, Value>>) -> String {
+    let mut document: Map<_, _> =
+        sections.into_iter().map(|(name, section)| (name, Value::Object(section))).collect();
+    document.insert("start_time".to_owned(), json!(start_time));
+    Value::Object(document).to_string()
+}
