@@ -1,0 +1,51 @@
+//! The system test: Brim's package in a Debian 12 that is booted whole, driven from outside.
+//!
+//! The way of a run, in order:
+//!
+//! 1. `host.rs` checks that this machine has what is needed, and makes the root file system once
+//!    (`mmdebstrap`, cached below the target directory);
+//! 2. the program executes itself again inside namespaces of its own (network, mounts, processes):
+//!    ports and processes of a run meet nobody else's, and end with it whatever happens;
+//! 3. each trial boots a [`machine::Machine`] or borrows the shared one, and looks at what Brim does.
+//!
+//! Nothing is skipped: what the machine lacks is a failure that names what to install.
+//!
+//! To add scenarios: a file beside this one with `pub(crate) fn trials() -> Vec<Trial>`, and its line
+//! in [`trials`].
+#![forbid(unsafe_code)]
+
+mod host;
+mod machine;
+mod package;
+mod wait;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    trials.extend(package::trials());
+    trials
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One after another: the scenarios measure, and share one machine.
+    arguments.test_threads = Some(1);
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials()).exit_code();
+    }
+    if !host::inside() {
+        let trouble = host::prepare().err().unwrap_or_else(host::enter);
+        eprintln!("system test: {trouble}");
+        return ExitCode::FAILURE;
+    }
+    if let Err(trouble) = host::settle() {
+        eprintln!("system test: {trouble}");
+        return ExitCode::FAILURE;
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials());
+    machine::end_shared();
+    conclusion.exit_code()
+}
