@@ -1,1 +1,41 @@
-//! To be written.
+//! Brim's configuration: INI files and drop-ins to typed sections, every problem with file and line.
+//!
+//! The steps, each a file that opens the next:
+//!
+//! 1. `files`: which files there are below a root, as systemd looks for them (`resolve` follows links);
+//! 2. `scan`: one file's bytes to sections and entries with line numbers;
+//! 3. [`Tree`]: all files merged, later ones win key by key;
+//! 4. `value`: one value to a Rust type, by serde;
+//! 5. [`Reader`]: the keys of one section, each once, and what is left over;
+//! 6. [`HttpSection`]: all keys of a kind of section;
+//! 7. [`check()`]: what is wrong beyond single sections.
+//!
+//! Nothing here knows sockets, clocks or the environment, and nothing ends at the first problem:
+//! each step returns a value *and* the problems it met.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod check;
+mod files;
+mod http;
+mod listen;
+mod name;
+mod nearest;
+mod problem;
+mod quantity;
+mod reader;
+mod resolve;
+mod scan;
+mod tree;
+mod value;
+
+pub use address::{Address, BadAddress, Listener, SocketType};
+pub use check::{check, listeners};
+pub use http::{AccessLog, AccessLogFormat, HttpSection, LogLevel, Start, TrustedProxies, Workers};
+pub use name::{Kind, NAME_MAX, SectionName};
+pub use problem::{Cause, NameRule, Origin, Problem, Severity, has_errors};
+pub use quantity::{AbsolutePath, Count, Flag, Size, SizeWithin, Span, Timeout};
+pub use reader::Reader;
+pub use tree::{Entry, Section, Tree};
+pub use value::{ValueError, parse as parse_value};

@@ -1,0 +1,109 @@
+//! The listeners of a section: `listen`, or `ip` and `port`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer};
+
+use crate::address::{Address, Listener, SocketType, parse_ip};
+use crate::problem::{Cause, Severity};
+use crate::reader::Reader;
+use crate::tree::Entry;
+
+/// Takes `listen`, `ip` and `port`. What is bad is left out; a section without any of them listens
+/// on `*:80`.
+pub(crate) fn read_listeners(r: &mut Reader<'_>, any_port: bool) -> Vec<Listener> {
+    let listen = r.own_entry("listen");
+    let ip = r.own_entry("ip");
+    let port = r.own_entry("port");
+    if let Some(listen) = listen {
+        for beside in [ip, port].into_iter().flatten() {
+            r.note_at(beside, Severity::Error, Cause::BesideListen);
+        }
+        return from_list(r, listen, any_port);
+    }
+    // `ip` or `port` of the section itself count more than `listen` of [brim].
+    let inherited = r.default_entry("listen").filter(|_| ip.is_none() && port.is_none());
+    if let Some(listen) = inherited {
+        return from_list(r, listen, any_port);
+    }
+    let ip = ip.or_else(|| r.default_entry("ip"));
+    let port = port.or_else(|| r.default_entry("port"));
+    from_parts(r, ip, port, any_port).into_iter().collect()
+}
+
+fn from_parts(
+    r: &mut Reader<'_>,
+    ip: Option<&Entry>,
+    port: Option<&Entry>,
+    any_port: bool,
+) -> Option<Listener> {
+    let address = ip.map_or(Some(Ip(Ipv4Addr::UNSPECIFIED.into())), |entry| r.parse(entry));
+    let number = port.map_or(Some(Port(80)), |entry| {
+        r.parse(entry).filter(|port| accept(r, entry, *port, any_port))
+    });
+    let address = Address::Tcp(SocketAddr::new(address?.0, number?.0));
+    let origin = port.or(ip).map(|entry| entry.origin.clone()).or_else(|| r.origin("port"));
+    Some(Listener { address, socket_type: SocketType::Stream, origin })
+}
+
+fn from_list(r: &mut Reader<'_>, listen: &Entry, any_port: bool) -> Vec<Listener> {
+    let mut listeners: Vec<Listener> = Vec::new();
+    for address in r.elements::<Address>(listen).into_iter().flatten() {
+        if let Address::Tcp(tcp) = address
+            && !accept(r, listen, Port(tcp.port()), any_port)
+        {
+            continue;
+        }
+        if let Some(taken) = listeners.iter().find(|taken| taken.address.overlaps(&address)) {
+            let cause = Cause::AddressTaken {
+                address: address.to_string(),
+                other_address: taken.address.to_string(),
+                other: r.name().to_owned(),
+                origin: None,
+            };
+            let same = taken.address == address;
+            r.note_at(listen, Severity::Error, cause);
+            if same {
+                continue;
+            }
+        }
+        let origin = Some(listen.origin.clone());
+        listeners.push(Listener { address, socket_type: SocketType::Stream, origin });
+    }
+    listeners
+}
+
+fn accept(r: &mut Reader<'_>, entry: &Entry, port: Port, any_port: bool) -> bool {
+    let accepted = port.0 != 0 || any_port;
+    if !accepted {
+        r.note_at(entry, Severity::Error, Cause::PortZero);
+    }
+    accepted
+}
+
+struct Ip(IpAddr);
+
+#[derive(Clone, Copy)]
+struct Port(u16);
+
+impl<'de> Deserialize<'de> for Ip {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let expected = "`*` or an IPv4 or IPv6 address (names are not looked up)";
+        parse_ip(&text)
+            .map(Self)
+            .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &expected))
+    }
+}
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let port =
+            text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        port.map(Self).ok_or_else(|| {
+            D::Error::invalid_value(Unexpected::Str(&text), &"a port from 1 to 65535")
+        })
+    }
+}
