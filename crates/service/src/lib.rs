@@ -1,1 +1,60 @@
-//! To be written.
+//! What all of Brim's daemons share: everything but the protocol.
+//!
+//! The life of a daemon, each step one file (`daemon.rs` calls them in this order):
+//!
+//! 1. [`command_line`]: which section, and whether it is only to be checked.
+//! 2. `sockets`: what systemd handed over, matched to the section by address and type.
+//! 3. `log`: the writer thread for records and access lines.
+//! 4. [`Program::plan`]: the section and everything it refers to, checked as a whole. With a wrong
+//!    one, `daemon/hold` keeps the sockets and turns clients away until a reload mends it.
+//! 5. `worker`: a thread each, with the program's own state; `acceptor`: one thread for all.
+//! 6. `bus`: the name, the interfaces; `gather`: the other instances' stats.
+//! 7. `notify`: ready; `daemon/pulse`: watchdog pings, counters into their file.
+//! 8. `daemon/reload`: the new state is built whole, then it takes the old one's place, or not.
+//! 9. `daemon/drain`: everything that is open ends well.
+#![forbid(unsafe_code)]
+
+mod acceptor;
+mod bus;
+pub mod command_line;
+mod counters;
+mod daemon;
+mod exit;
+mod gather;
+mod lifecycle;
+mod log;
+mod notify;
+mod program;
+mod shared;
+mod sockets;
+mod stream;
+mod worker;
+
+pub use acceptor::Open;
+pub use bus::interface_xml;
+pub use daemon::run;
+pub use exit::Exit;
+pub use gather::{Gather, Sections};
+pub use lifecycle::{Drain, Lifecycle};
+pub use log::{AccessOutput, LineSink};
+pub use program::{Program, Settings};
+pub use sockets::{PeerAddress, SocketError};
+pub use stream::Stream;
+pub use worker::{Connection, Current, WorkerContext};
+
+/// The time in seconds since 1970.
+pub(crate) fn epoch_seconds() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// Where this process's access lines go by default: a file in systemd's log directory, or standard
+/// output where there is none (`brimctl run`).
+pub fn access_log_file(name: &brim_config::SectionName) -> AccessOutput {
+    let directories = std::env::var_os("LOGS_DIRECTORY");
+    let first = directories.as_deref().and_then(|all| std::env::split_paths(all).next());
+    first.map_or(AccessOutput::Stdout, |directory| {
+        AccessOutput::File(directory.join(format!("{}-access.log", name.instance())))
+    })
+}

@@ -1,0 +1,384 @@
+//! The life of a daemon, from the sockets to the last counter.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brim_config::{Cause, Problem, SectionName, Severity, has_errors};
+use brim_stats::Registry;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::acceptor::{Acceptor, Census};
+use crate::bus::{self, Order};
+use crate::command_line::{self, Request, Target};
+use crate::counters::CounterFile;
+use crate::exit::Exit;
+use crate::gather::Gather;
+use crate::log::{self, Identity, LogHandle};
+use crate::notify;
+use crate::program::Program;
+use crate::shared::{Shared, State};
+use crate::sockets::{self, Held, Mismatch, SocketError};
+use crate::worker::{self, Worker};
+
+mod drain;
+mod hold;
+mod pulse;
+mod reload;
+
+/// How long the start waits for the bus name.
+const NAME_WAIT: Duration = Duration::from_secs(1);
+
+/// The whole program: reads the command line, does what it says, returns why it ends.
+pub fn run<P: Program>(program: P, arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    match command_line::parse(arguments, P::KIND) {
+        Ok(Request::Serve(target)) => serve(program, target),
+        Ok(Request::Check(target)) => check(&program, &target),
+        Ok(Request::Interface) => print(&bus::interface_xml()),
+        Ok(Request::Version) => print(&format!("{} {}\n", P::NAME, env!("CARGO_PKG_VERSION"))),
+        Ok(Request::Help) => print(&command_line::help(P::NAME, P::KIND)),
+        Err(error) => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "{}: {error}\n\n{}",
+                P::NAME,
+                command_line::help(P::NAME, P::KIND)
+            );
+            Exit::Usage
+        }
+    }
+}
+
+fn print(text: &str) -> Exit {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Success,
+        Err(_) => Exit::System,
+    }
+}
+
+fn check<P: Program>(program: &P, target: &Target) -> Exit {
+    let (tree, mut problems) = target.load();
+    problems.extend(program.plan(&tree, &target.name).1);
+    problems.retain(|problem| problem.concerns(&target.name.section()));
+    let lines: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+    match print(&lines) {
+        Exit::Success if has_errors(&problems) => Exit::Config,
+        exit => exit,
+    }
+}
+
+fn serve<P: Program>(program: P, target: Target) -> Exit {
+    // First of all, while there is no thread: this changes the environment.
+    let (held, errors) = sockets::adopt();
+    let identity = Identity { section: target.name.section(), program: P::NAME };
+    let Ok((log, thread)) = log::start(identity) else { return Exit::System };
+    let subscriber = tracing_subscriber::registry().with(log::Layer::new(log.clone()));
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    std::panic::set_hook(Box::new(|panic| tracing::error!("bug: {panic}")));
+    for error in errors {
+        tracing::error!("{error}");
+    }
+    let exit = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+    {
+        Ok(runtime) => runtime.block_on(live(program, target, held, log.clone())),
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            Exit::System
+        }
+    };
+    log.finish(thread);
+    exit
+}
+
+async fn live<P: Program>(program: P, target: Target, held: Vec<Held>, log: LogHandle) -> Exit {
+    let mut daemon = match Daemon::new(program, target, log) {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return Exit::System;
+        }
+    };
+    let plan = match daemon.read().await {
+        Ok(plan) => plan,
+        Err(problems) if held.is_empty() => return daemon.refuse(&problems),
+        Err(problems) => match daemon.hold(&held, problems).await {
+            Some(plan) => plan,
+            None => return Exit::Success,
+        },
+    };
+    match daemon.start(Arc::new(plan), held).await {
+        Ok(mut running) => running.govern().await,
+        Err(error) => {
+            tracing::error!("{error}");
+            notify::status(&error.to_string());
+            error.exit()
+        }
+    }
+}
+
+/// Why a daemon with a good configuration does not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error("no thread could be started")]
+    Thread(#[from] std::io::Error),
+    #[error("worker {index}: {reason}")]
+    Worker { index: usize, reason: String },
+}
+
+impl StartError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Socket(SocketError::Bind { source, .. })
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                Exit::Permission
+            }
+            Self::Socket(_) | Self::Thread(_) => Exit::System,
+            Self::Worker { .. } => Exit::Bug,
+        }
+    }
+}
+
+/// A daemon before it serves: it can read its configuration, hear signals and the bus.
+struct Daemon<P: Program> {
+    program: Arc<P>,
+    target: Target,
+    log: LogHandle,
+    shared: Arc<Shared>,
+    gather: Gather,
+    orders: UnboundedReceiver<Order>,
+    signals: Signals,
+    bus: tokio::sync::oneshot::Receiver<Result<(), zbus::Error>>,
+    /// Warnings of the configuration in force, for STATUS=.
+    warnings: usize,
+}
+
+/// A daemon that serves.
+struct Running<P: Program> {
+    daemon: Daemon<P>,
+    plan: Arc<P::Plan>,
+    workers: Vec<Worker<P>>,
+    census: Arc<Census>,
+    acceptor: Option<Acceptor>,
+    addresses: Vec<brim_config::Address>,
+    counters: CounterFile,
+}
+
+/// The signals that mean something.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next order by signal.
+    async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.terminate.recv() => Order::Drain,
+            _ = self.interrupt.recv() => Order::Drain,
+            _ = self.hangup.recv() => Order::Reload(tokio::sync::oneshot::channel().0),
+        }
+    }
+}
+
+impl<P: Program> Daemon<P> {
+    fn new(program: P, target: Target, log: LogHandle) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::new(target.name.clone()));
+        let (gather, requests) = Gather::new(shared.clone());
+        let (give_order, orders) = unbounded_channel();
+        let signals = Signals::new()?;
+        let bus = bus::start(shared.clone(), give_order, requests)?;
+        let program = Arc::new(program);
+        Ok(Self { program, target, log, shared, gather, orders, signals, bus, warnings: 0 })
+    }
+
+    fn name(&self) -> &SectionName {
+        &self.target.name
+    }
+
+    /// The next thing somebody wants of us.
+    async fn next_order(&mut self) -> Order {
+        tokio::select! {
+            order = self.signals.next() => order,
+            Some(order) = self.orders.recv() => order,
+        }
+    }
+
+    /// Reads the configuration and plans the section, off this thread: an app's own reading may
+    /// take its time, and the watchdog wants its pings. Problems go to the journal.
+    async fn read(&mut self) -> Result<P::Plan, Vec<Problem>> {
+        let (program, target) = (self.program.clone(), self.target.clone());
+        let read = move || {
+            let (tree, mut problems) = target.load();
+            let (plan, of_section) = program.plan(&tree, &target.name);
+            problems.extend(of_section);
+            problems.retain(|problem| problem.concerns(&target.name.section()));
+            (plan, problems, tree.instances().map(|name| name.section()).collect::<Vec<_>>())
+        };
+        let Ok((plan, problems, sections)) = tokio::task::spawn_blocking(read).await else {
+            return Err(vec![Problem {
+                origin: None,
+                section: Some(self.name().section()),
+                key: None,
+                severity: Severity::Error,
+                cause: Cause::Refused("an app panicked while it read its section".to_owned()),
+            }]);
+        };
+        for problem in &problems {
+            match problem.severity {
+                Severity::Error => tracing::error!("{problem}"),
+                Severity::Warning => tracing::warn!("{problem}"),
+            }
+        }
+        match plan {
+            Some(plan) if !has_errors(&problems) => {
+                self.shared.face().configured = sections;
+                self.warnings = problems.len();
+                Ok(plan)
+            }
+            _ => Err(problems),
+        }
+    }
+
+    /// A wrong configuration and no client to keep waiting: end.
+    fn refuse(&self, problems: &[Problem]) -> Exit {
+        notify::status(&format!("configuration error: {}", errors(problems)));
+        Exit::Config
+    }
+
+    /// Everything from the sockets to READY=1.
+    async fn start(
+        mut self,
+        plan: Arc<P::Plan>,
+        held: Vec<Held>,
+    ) -> Result<Running<P>, StartError> {
+        let settings = P::settings(&plan).clone();
+        log::Layer::set_level(settings.log_level);
+        self.log.access_output(settings.access.clone());
+        let held = match held.is_empty() {
+            true => sockets::bind(&settings.listeners, settings.backlog)?,
+            false => held,
+        };
+        let addresses: Vec<_> = held.iter().map(|held| held.address.clone()).collect();
+        let counters = CounterFile::from_environment();
+        let registry = Registry::new(settings.layout.clone(), settings.workers);
+        counters.restore(&registry);
+        self.shared.set_registry(registry.clone());
+        let workers = self.start_workers(&plan, &registry, settings.workers).await?;
+        let census = Census::new(settings.workers, settings.concurrent_per_worker)?;
+        let acceptor = Acceptor::start(held, &workers, census.clone())?;
+        {
+            let mut face = self.shared.face();
+            face.state = State::Running;
+            face.workers = u32::try_from(settings.workers).unwrap_or(u32::MAX);
+            face.listeners = addresses.iter().map(ToString::to_string).collect();
+        }
+        match tokio::time::timeout(NAME_WAIT, &mut self.bus).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(%error, "no name on the bus: stats and reload go without it");
+            }
+            Ok(Err(_)) | Err(_) => tracing::warn!("the bus did not answer; still trying"),
+        }
+        let acceptor = Some(acceptor);
+        let running =
+            Running { daemon: self, plan, workers, census, acceptor, addresses, counters };
+        notify::ready(&running.status());
+        running.start_pulse();
+        Ok(running)
+    }
+
+    async fn start_workers(
+        &self,
+        plan: &Arc<P::Plan>,
+        registry: &Registry,
+        count: usize,
+    ) -> Result<Vec<Worker<P>>, StartError> {
+        let section: Arc<str> = self.name().section().into();
+        let mut started = Vec::new();
+        for index in 0..count {
+            started.push(worker::start::<P>(worker::Start {
+                index,
+                section: section.clone(),
+                stats: registry.worker(index),
+                plan: plan.clone(),
+                log: self.log.clone(),
+                gather: self.gather.clone(),
+                beat: pulse::beat(),
+            })?);
+        }
+        let mut workers = Vec::new();
+        for (index, (worker, ready)) in started.into_iter().enumerate() {
+            let built = ready.await.unwrap_or_else(|_| Err("it ended at once".to_owned()));
+            built.map_err(|reason| StartError::Worker { index, reason })?;
+            workers.push(worker);
+        }
+        Ok(workers)
+    }
+}
+
+impl<P: Program> Running<P> {
+    /// Serves until somebody wants the end.
+    async fn govern(&mut self) -> Exit {
+        loop {
+            match self.daemon.next_order().await {
+                Order::Reload(reply) => {
+                    let result = self.reload().await;
+                    let _ = reply.send(result.map_err(|error| error.to_string()));
+                }
+                Order::Drain => {
+                    self.drain().await;
+                    return Exit::Success;
+                }
+            }
+        }
+    }
+
+    /// How open sockets and configured listeners differ.
+    fn mismatch(&self) -> Option<String> {
+        let listeners = &P::settings(&self.plan).listeners;
+        Mismatch::between(&self.addresses, listeners)
+            .sentence(&format!("brim@{}", self.daemon.name().instance()))
+    }
+
+    /// The line for `systemctl status`. What has to be mended stands first.
+    fn status(&self) -> String {
+        let mismatch = self.mismatch();
+        if let Some(mismatch) = &mismatch {
+            tracing::error!("{mismatch}");
+        }
+        let addresses: Vec<_> = self.addresses.iter().map(ToString::to_string).collect();
+        let workers = self.workers.len();
+        let serving = match workers {
+            1 => format!("serving {}, 1 worker", addresses.join(" ")),
+            _ => format!("serving {}, {workers} workers", addresses.join(" ")),
+        };
+        let warnings = match self.daemon.warnings {
+            0 => String::new(),
+            1 => ", 1 warning in the journal".to_owned(),
+            count => format!(", {count} warnings in the journal"),
+        };
+        mismatch.map(|mismatch| mismatch + "; ").unwrap_or_default() + &serving + &warnings
+    }
+}
+
+/// The errors among the problems, a line each.
+fn errors(problems: &[Problem]) -> String {
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+    errors.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,358 @@
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::lines::{LineSink, LineSource, Waker};
+use super::record::Record;
+
+/// Records that may wait for the writer; more are dropped and counted.
+const RECORDS: usize = 2048;
+/// The writer rests this long between two turns, so that it writes in batches.
+const REST: Duration = Duration::from_millis(10);
+/// How soon a sink that refused is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+/// Bytes of access lines that wait for a file that does not take them.
+const WAITING: usize = 256 * 1024;
+/// How long the writer may still write when the process ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// Where access lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessOutput {
+    /// Appended to this file, which is opened anew at each reload.
+    File(PathBuf),
+    /// To standard output.
+    Stdout,
+    /// Each line is a record in the journal's native protocol.
+    Journal,
+    /// Nowhere; workers do not even make them.
+    Off,
+}
+
+/// Who speaks.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The section, as in the configuration.
+    pub(crate) section: String,
+    /// The program's name.
+    pub(crate) program: &'static str,
+}
+
+enum Message {
+    Record(Record),
+    Source(LineSource),
+    Access(AccessOutput),
+}
+
+/// A handle to the writer, for every thread.
+#[derive(Clone)]
+pub(crate) struct LogHandle {
+    messages: SyncSender<Message>,
+    waker: Waker,
+    finish: Arc<AtomicBool>,
+    dropped_records: Arc<AtomicU64>,
+    dropped_lines: Arc<AtomicU64>,
+}
+
+impl LogHandle {
+    /// Hands a record on, or drops and counts it. Never waits.
+    pub(crate) fn record(&self, record: Record) {
+        if self.messages.try_send(Message::Record(record)).is_err() {
+            self.dropped_records.fetch_add(1, Ordering::Relaxed);
+        }
+        self.waker.wake();
+    }
+
+    /// A new worker's ring.
+    pub(crate) fn line_sink(&self) -> LineSink {
+        let (sink, source) = LineSource::pair(self.waker.clone(), self.dropped_lines.clone());
+        let _ = self.messages.send(Message::Source(source));
+        self.waker.wake();
+        sink
+    }
+
+    /// Sends access lines elsewhere from now on, or opens the same file anew.
+    pub(crate) fn access_output(&self, output: AccessOutput) {
+        let _ = self.messages.send(Message::Access(output));
+        self.waker.wake();
+    }
+
+    /// Records and access lines dropped so far.
+    pub(crate) fn dropped(&self) -> (u64, u64) {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (load(&self.dropped_records), load(&self.dropped_lines))
+    }
+
+    /// Lets the writer write what is there and end; waits for that, but not for ever.
+    pub(crate) fn finish(&self, thread: JoinHandle<()>) {
+        self.finish.store(true, Ordering::Release);
+        self.waker.wake();
+        let deadline = Instant::now() + LAST_WORDS;
+        while !thread.is_finished() && Instant::now() < deadline {
+            self.waker.thread.unpark();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Starts the writer.
+pub(crate) fn start(identity: Identity) -> io::Result<(LogHandle, JoinHandle<()>)> {
+    let (messages, received) = sync_channel(RECORDS);
+    let pending = Arc::new(AtomicBool::new(false));
+    let finish = Arc::new(AtomicBool::new(false));
+    let dropped_lines = Arc::new(AtomicU64::new(0));
+    let writer = Writer {
+        journal: Journal::open(&identity),
+        access: Access::Off,
+        received,
+        sources: Vec::new(),
+        pending: pending.clone(),
+        finish: finish.clone(),
+        dropped_lines: dropped_lines.clone(),
+        identity,
+        line: Vec::new(),
+    };
+    let thread = std::thread::Builder::new().name("log".to_owned()).spawn(|| writer.run())?;
+    let waker = Waker { thread: thread.thread().clone(), pending };
+    let dropped_records = Arc::default();
+    Ok((LogHandle { messages, waker, finish, dropped_records, dropped_lines }, thread))
+}
+
+/// The writer thread's state.
+struct Writer {
+    journal: Journal,
+    access: Access,
+    received: Receiver<Message>,
+    sources: Vec<LineSource>,
+    pending: Arc<AtomicBool>,
+    finish: Arc<AtomicBool>,
+    dropped_lines: Arc<AtomicU64>,
+    identity: Identity,
+    line: Vec<u8>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            let finishing = self.finish.load(Ordering::Acquire);
+            let worked = self.pending.swap(false, Ordering::AcqRel);
+            self.turn();
+            let stuck = self.journal.is_stuck() || self.access.is_stuck();
+            if finishing && !stuck {
+                return;
+            }
+            if stuck {
+                std::thread::sleep(if finishing { REST } else { RETRY });
+            } else if worked {
+                std::thread::sleep(REST);
+            } else {
+                std::thread::park();
+            }
+        }
+    }
+
+    /// Writes what waits, as far as it is taken.
+    fn turn(&mut self) {
+        while !self.journal.is_stuck() || self.journal.retry() {
+            match self.received.try_recv() {
+                Ok(Message::Record(record)) => self.journal.write(&record, &self.identity),
+                Ok(Message::Source(source)) => self.sources.push(source),
+                Ok(Message::Access(output)) => self.access.change(output, &mut self.journal),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        self.access.flush(&self.dropped_lines);
+        for source in &mut self.sources {
+            while self.access.has_room(&self.journal) && source.pop(&mut self.line) {
+                self.access.take(&self.line, &mut self.journal);
+            }
+        }
+        self.access.flush(&self.dropped_lines);
+        self.sources.retain(|source| !source.is_finished());
+    }
+}
+
+/// Where records go.
+enum Journal {
+    /// A journal, and a datagram that it did not take yet.
+    Socket { socket: UnixDatagram, waiting: Option<Vec<u8>> },
+    /// Standard error: no journal listens to us.
+    Stderr,
+}
+
+impl Journal {
+    /// systemd says by `JOURNAL_STREAM` that our output is the journal's; then so are our records.
+    fn open(identity: &Identity) -> Self {
+        let connect = || {
+            std::env::var_os("JOURNAL_STREAM")?;
+            let socket = UnixDatagram::unbound().ok()?;
+            socket.connect(JOURNAL).ok()?;
+            socket.set_nonblocking(true).ok()?;
+            Some(socket)
+        };
+        let _ = identity;
+        connect().map_or(Self::Stderr, |socket| Self::Socket { socket, waiting: None })
+    }
+
+    fn write(&mut self, record: &Record, identity: &Identity) {
+        match self {
+            Self::Socket { .. } => {
+                self.send(record.to_journal(&identity.section, identity.program));
+            }
+            Self::Stderr => {
+                let _ = io::stderr().write_all(record.to_line().as_bytes());
+            }
+        }
+    }
+
+    /// Sends a datagram, or keeps it while the journal does not read.
+    fn send(&mut self, datagram: Vec<u8>) {
+        if let Self::Socket { socket, waiting } = self {
+            match socket.send(&datagram) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    *waiting = Some(datagram);
+                }
+                // A journal that was restarted has a new socket behind the same name.
+                Err(error)
+                    if error.raw_os_error() != Some(rustix::io::Errno::MSGSIZE.raw_os_error()) =>
+                {
+                    let again = socket.connect(JOURNAL).and_then(|()| socket.send(&datagram));
+                    if again.is_err() {
+                        *waiting = Some(datagram);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Tries the waiting datagram again; true when nothing waits any more.
+    fn retry(&mut self) -> bool {
+        if let Self::Socket { waiting, .. } = self
+            && let Some(datagram) = waiting.take()
+        {
+            self.send(datagram);
+        }
+        !self.is_stuck()
+    }
+
+    fn is_stuck(&self) -> bool {
+        matches!(self, Self::Socket { waiting: Some(_), .. })
+    }
+}
+
+/// Where access lines go, with what waits for it.
+enum Access {
+    File { path: PathBuf, file: Option<File>, waiting: Vec<u8>, refused: Option<Instant> },
+    Stdout { waiting: Vec<u8> },
+    Journal,
+    Off,
+}
+
+impl Access {
+    fn change(&mut self, output: AccessOutput, journal: &mut Journal) {
+        let kept = match self {
+            Self::File { waiting, .. } | Self::Stdout { waiting } => std::mem::take(waiting),
+            Self::Journal | Self::Off => Vec::new(),
+        };
+        *self = match output {
+            AccessOutput::File(path) => {
+                let file = open(&path, journal);
+                Self::File { path, file, waiting: kept, refused: None }
+            }
+            AccessOutput::Stdout => Self::Stdout { waiting: kept },
+            AccessOutput::Journal => Self::Journal,
+            AccessOutput::Off => Self::Off,
+        };
+    }
+
+    fn has_room(&self, journal: &Journal) -> bool {
+        match self {
+            Self::File { waiting, .. } | Self::Stdout { waiting } => waiting.len() < WAITING,
+            Self::Journal => !journal.is_stuck(),
+            Self::Off => true,
+        }
+    }
+
+    fn take(&mut self, line: &[u8], journal: &mut Journal) {
+        match self {
+            Self::File { waiting, .. } | Self::Stdout { waiting } => {
+                waiting.extend_from_slice(line);
+            }
+            Self::Journal => journal.send(line.to_owned()),
+            Self::Off => {}
+        }
+    }
+
+    /// Writes what waits. A file that refuses (a full disk) is tried again a little later: what is
+    /// waiting stays whole lines, and what comes meanwhile fills the rings and is counted there.
+    fn flush(&mut self, dropped: &AtomicU64) {
+        match self {
+            Self::File { path, file, waiting, refused } => {
+                let resting = refused.is_some_and(|since| since.elapsed() < RETRY);
+                if waiting.is_empty() || resting {
+                    return;
+                }
+                if file.is_none() {
+                    *file = append(path).ok();
+                }
+                let written = match file {
+                    Some(file) => write_some(file, waiting),
+                    None => Err(io::ErrorKind::NotFound.into()),
+                };
+                *refused = written.is_err().then(Instant::now);
+            }
+            Self::Stdout { waiting } => {
+                if write_some(&mut io::stdout(), waiting).is_err() {
+                    let lines = waiting.iter().filter(|byte| **byte == b'\n').count();
+                    dropped.fetch_add(lines as u64, Ordering::Relaxed);
+                    waiting.clear();
+                }
+            }
+            Self::Journal | Self::Off => {}
+        }
+    }
+
+    fn is_stuck(&self) -> bool {
+        matches!(self, Self::File { waiting, .. } if !waiting.is_empty())
+    }
+}
+
+/// Writes from the front of `waiting` and takes off what was written.
+fn write_some(file: &mut impl Write, waiting: &mut Vec<u8>) -> io::Result<()> {
+    while !waiting.is_empty() {
+        match file.write(waiting) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => drop(waiting.drain(..count)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+fn open(path: &Path, journal: &mut Journal) -> Option<File> {
+    append(path)
+        .inspect_err(|error| {
+            let record = Record {
+                level: tracing::Level::ERROR,
+                message: format!("cannot open the access log {}: {error}", path.display()),
+                fields: Vec::new(),
+            };
+            let identity = Identity { section: String::new(), program: "brim" };
+            journal.write(&record, &identity);
+        })
+        .ok()
+}

@@ -1,0 +1,66 @@
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brim_config::{Kind, Listener, Problem, SectionName, Tree};
+use brim_stats::Layout;
+
+use crate::log::AccessOutput;
+use crate::stream::Stream;
+use crate::worker::{Connection, Current, WorkerContext};
+
+/// What one kind of daemon plugs into the life that all of them share.
+pub trait Program: Sized + Send + Sync + 'static {
+    /// The program's name, as in `brim-http`.
+    const NAME: &'static str;
+    /// The kind of section it serves.
+    const KIND: Kind;
+
+    /// A section's configuration, checked as a whole; the workers share it.
+    type Plan: Send + Sync + 'static;
+    /// What one worker makes of it. It never leaves its thread.
+    type Worker: 'static;
+
+    /// Reads a section and everything it refers to. A plan comes back only without errors; the
+    /// problems are all there are, warnings too.
+    fn plan(&self, tree: &Tree, name: &SectionName) -> (Option<Self::Plan>, Vec<Problem>);
+
+    /// The part of a plan that this crate acts on.
+    fn settings(plan: &Self::Plan) -> &Settings;
+
+    /// Builds a worker's state, on the worker's thread.
+    fn worker(plan: &Arc<Self::Plan>, context: WorkerContext) -> Self::Worker;
+
+    /// Serves one connection to its end. `current` is asked anew for each request, so that a reload
+    /// takes effect between two of them.
+    fn serve(
+        current: Current<Self::Worker>,
+        connection: Connection,
+    ) -> impl Future<Output = ()> + 'static;
+
+    /// Tells a client that the instance cannot serve, while its configuration is wrong.
+    fn turn_away(stream: Stream) -> impl Future<Output = ()> + 'static;
+}
+
+/// What every kind of section has.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The addresses that the section names.
+    pub listeners: Vec<Listener>,
+    /// Connections that wait to be accepted, for sockets that we open ourselves.
+    pub backlog: u32,
+    /// Worker threads.
+    pub workers: usize,
+    /// Connections that one worker holds at most; when all are full nobody accepts.
+    pub concurrent_per_worker: usize,
+    /// How long a drain may take in all.
+    pub drain_timeout: Duration,
+    /// Silence after which a connection without a request is closed during a drain.
+    pub drain_idle: Duration,
+    /// The names of the stats, those of apps too.
+    pub layout: Layout,
+    /// What goes to the journal.
+    pub log_level: tracing::Level,
+    /// Where access lines go.
+    pub access: AccessOutput,
+}
