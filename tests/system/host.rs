@@ -12,7 +12,8 @@ use rustix::process::geteuid;
 
 /// The packages of the booted Debian beside the minimal ones: those that Brim's package needs or
 /// recommends, and the clients that scenarios run inside.
-const PACKAGES: &str = "systemd systemd-sysv dbus polkitd curl iproute2 procps python3-minimal";
+const PACKAGES: &str =
+    "systemd systemd-sysv dbus polkitd man-db curl iproute2 procps python3-minimal";
 
 /// The programs that a run needs, each with the Debian package that has it.
 const TOOLS: &[(&str, &str)] = &[
@@ -68,6 +69,7 @@ pub(crate) fn enter() -> String {
         .arg(program)
         .args(std::env::args_os().skip(1))
         .env(INSIDE, "1")
+        .env_remove("RUST_BACKTRACE")
         .exec();
     format!("unshare: {error}")
 }

@@ -81,6 +81,7 @@ impl Output {
     }
 }
 
+#[allow(dead_code, reason = "what a test may want of a machine, whether or not one does today")]
 impl Machine {
     /// A machine of its own, booted, with the package under test installed by apt.
     pub(crate) fn boot() -> Self {
@@ -108,6 +109,11 @@ impl Machine {
     /// The process id of the machine's systemd, as the test sees it.
     pub(crate) fn leader(&self) -> u32 {
         self.leader
+    }
+
+    /// A folder of this machine's run, removed with it: a place for files outside.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Runs a command as root inside.
