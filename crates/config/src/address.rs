@@ -28,7 +28,7 @@ pub enum Address {
 
 /// What is accepted as an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an address: 8.8.8.8:80, [::1]:80, *:80 or unix:/path (names are not looked up)")]
+#[error("an address (8.8.8.8:80, [::1]:80, *:80, unix:/path; names are not looked up)")]
 pub struct BadAddress;
 
 /// Stream or datagram.

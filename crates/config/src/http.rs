@@ -53,7 +53,7 @@ pub struct HttpSection {
     /// `body_timeout`: time for a request's body, and one second more for every `body_min_rate` bytes that
     /// came, then 408; default 30s.
     pub body_timeout: Duration,
-    /// `body_min_rate`: size in bytes per second, at least 1, default 512.
+    /// `body_min_rate`: size in bytes per second, 1 to 1G, default 512.
     pub body_min_rate: u64,
     /// `write_timeout`: time without progress in writing a response, then the connection is closed;
     /// default 60s.
@@ -203,7 +203,7 @@ impl HttpSection {
             head_timeout: timeout(r, "head_timeout", Duration::from_secs(20)),
             idle_timeout: timeout(r, "idle_timeout", or_client(60)),
             body_timeout: timeout(r, "body_timeout", or_client(30)),
-            body_min_rate: size::<1, { u64::MAX }>(r, "body_min_rate", 512),
+            body_min_rate: size::<1, { 1024 * 1024 * KIB }>(r, "body_min_rate", 512),
             write_timeout: timeout(r, "write_timeout", or_client(60)),
             head_limit: narrow(size::<{ 8 * KIB }, { 1024 * KIB }>(r, "head_limit", 32 * KIB)),
             header_limit: narrow(count::<1, 1000>(r, "header_limit", 100)),

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod bounded;
 mod check;
 mod files;
 mod http;

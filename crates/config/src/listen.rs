@@ -90,7 +90,7 @@ struct Port(u16);
 impl<'de> Deserialize<'de> for Ip {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let expected = "`*` or an IPv4 or IPv6 address (names are not looked up)";
+        let expected = "an address (*, 8.8.8.8, ::1; names are not looked up)";
         parse_ip(&text)
             .map(Self)
             .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &expected))

@@ -40,7 +40,7 @@ pub struct AbsolutePath(pub PathBuf);
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let expected = "a time: 30, 30s, 500ms, 2min, 1h, at most 365 days";
+        let expected = "a time (30, 30s, 500ms, 2min, 1h; at most 365 days)";
         span(&text)
             .map(Self)
             .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &expected))
@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for Span {
 impl<'de> Deserialize<'de> for Timeout {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let expected = "a time above 0: 30, 30s, 500ms, 2min, 1h, at most 365 days";
+        let expected = "a time above 0 (30, 30s, 500ms, 2min, 1h; at most 365 days)";
         span(&text)
             .filter(|time| !time.is_zero())
             .map(Self)
@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for Timeout {
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let expected = "a size in bytes: 4096, 64K, 20M, 1G";
+        let expected = "a size in bytes (4096, 64K, 20M, 1G)";
         size(&text)
             .map(Self)
             .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &expected))
@@ -73,7 +73,7 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for SizeWithin<MIN, M
         let text = String::deserialize(deserializer)?;
         size(&text).filter(|bytes| (MIN..=MAX).contains(bytes)).map(Self).ok_or_else(|| {
             let expected =
-                format!("a size from {} to {}: 4096, 64K, 20M, 1G", Bytes(MIN), Bytes(MAX));
+                format!("a size from {} to {} (4096, 64K, 20M, 1G)", Bytes(MIN), Bytes(MAX));
             D::Error::invalid_value(Unexpected::Str(&text), &expected.as_str())
         })
     }
@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for AbsolutePath {
         }
         Err(D::Error::invalid_value(
             Unexpected::Str(&text),
-            &"an absolute path: /usr/local/libexec/x",
+            &"an absolute path (such as /usr/local/libexec/x)",
         ))
     }
 }
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn bounds_are_named_in_the_message() {
         let refused = parse::<SizeWithin<1024, 1_048_576>>("2M").unwrap_err().to_string();
-        assert_eq!(refused, r#""2M" is not a size from 1K to 1M: 4096, 64K, 20M, 1G"#);
+        assert_eq!(refused, r#""2M" is not a size from 1K to 1M (4096, 64K, 20M, 1G)"#);
         let refused = parse::<Count<1, 256>>("257").unwrap_err().to_string();
         assert_eq!(refused, r#""257" is not a whole number from 1 to 256"#);
         assert_eq!(parse("256"), Ok(Count::<1, 256>(256)));

@@ -4,9 +4,9 @@ use std::fmt::Display;
 
 use serde::de::DeserializeOwned;
 
+use crate::bounded::PER_FILE;
 use crate::nearest::nearest;
 use crate::problem::{Cause, Origin, Problem, Severity};
-use crate::scan::PROBLEMS_MAX;
 use crate::tree::{DEFAULTS, Entry, Section, Tree};
 use crate::value;
 
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
         let unknown = entries.iter().filter(|entry| !asked(&entry.key));
         let unknown: Vec<Problem> = unknown
             // `Tree::arrange` shows no more of one file.
-            .take(PROBLEMS_MAX + 1)
+            .take(PER_FILE + 1)
             .map(|entry| {
                 let nearest = nearest(&entry.key, self.known.iter().copied());
                 let cause = Cause::UnknownKey { nearest: nearest.map(str::to_owned) };

@@ -55,7 +55,8 @@ impl Root {
                 continue;
             }
             walk.done.push(part);
-            if walk.todo.is_empty() && walk.done.iter().eq(["dev", "null"]) {
+            // By its name: a root that is not booted has no /dev.
+            if walk.done.iter().chain(walk.todo.iter().rev()).eq(["dev", "null"]) {
                 return Ok(Target::Null);
             }
             let real = walk.real(&self.path);

@@ -10,11 +10,9 @@ use std::sync::Arc;
 use ini::{Ini, ParseOption};
 
 use crate::address::parse_ip;
+use crate::bounded::Bounded;
 use crate::name::{NAME_MAX, canonical};
 use crate::problem::{Cause, Origin, Problem, Severity};
-
-/// How many problems of one file are reported one by one.
-pub(crate) const PROBLEMS_MAX: usize = 100;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -27,17 +25,15 @@ pub(crate) enum Item {
     Entry { key: String, value: String, line: u32 },
 }
 
-/// The problems of one file: the first hundred, and how many more.
+/// Notes the problems of one file.
 pub(crate) struct FileProblems {
     file: Arc<Path>,
-    noted: Vec<Problem>,
-    more: usize,
-    worst: Severity,
+    noted: Bounded,
 }
 
 impl FileProblems {
     pub(crate) fn new(file: Arc<Path>) -> Self {
-        Self { file, noted: Vec::new(), more: 0, worst: Severity::Warning }
+        Self { file, noted: Bounded::new() }
     }
 
     pub(crate) fn origin(&self, line: u32) -> Origin {
@@ -51,12 +47,7 @@ impl FileProblems {
         severity: Severity,
         cause: Cause,
     ) {
-        if self.noted.len() == PROBLEMS_MAX {
-            self.more += 1;
-            self.worst = self.worst.max(severity);
-            return;
-        }
-        self.noted.push(Problem {
+        self.noted.add(Problem {
             origin: Some(self.origin(line)),
             section: section.map(str::to_owned),
             key: key.map(str::to_owned),
@@ -65,17 +56,8 @@ impl FileProblems {
         });
     }
 
-    pub(crate) fn finish(mut self) -> Vec<Problem> {
-        if self.more > 0 {
-            self.noted.push(Problem {
-                origin: Some(self.origin(0)),
-                section: None,
-                key: None,
-                severity: self.worst,
-                cause: Cause::More { count: self.more },
-            });
-        }
-        self.noted
+    pub(crate) fn finish(self) -> Vec<Problem> {
+        self.noted.finish()
     }
 }
 

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bounded::Bounded;
 use crate::files::{Files, Found};
 use crate::name::{SectionName, canonical};
 use crate::problem::{Cause, Origin, Problem, Severity};
-use crate::scan::{FileProblems, Item, PROBLEMS_MAX, scan};
+use crate::scan::{FileProblems, Item, scan};
 
 /// The section that holds defaults for the sections of a kind.
 pub(crate) const DEFAULTS: &str = "brim";
@@ -112,7 +113,7 @@ impl Tree {
     }
 
     /// Puts problems, from wherever they come, into the order of files and lines, drops
-    /// repetitions, and reports at most a hundred for each file.
+    /// repetitions, and tells at most a hundred errors and a hundred warnings of each file.
     pub fn arrange(&self, mut problems: Vec<Problem>) -> Vec<Problem> {
         let rank = |problem: &Problem| {
             let origin = problem.origin.as_ref();
@@ -126,7 +127,7 @@ impl Tree {
         };
         problems.sort_by_cached_key(rank);
         problems.dedup_by(|b, a| a.origin == b.origin && a.to_string() == b.to_string());
-        cap(problems)
+        bound(problems)
     }
 
     pub(crate) fn any_port(&self) -> bool {
@@ -230,40 +231,19 @@ impl std::fmt::Display for Entry {
     }
 }
 
-/// Keeps the first hundred problems of each file and counts the others; the problems are sorted by file.
-fn cap(problems: Vec<Problem>) -> Vec<Problem> {
-    let mut kept: Vec<Problem> = Vec::with_capacity(problems.len());
-    let mut file: Option<Arc<Path>> = None;
-    let mut in_file = 0;
+/// Bounds the problems of each file; they are sorted by file.
+fn bound(problems: Vec<Problem>) -> Vec<Problem> {
+    let file = |problem: &Problem| problem.origin.as_ref().map(|origin| Arc::clone(&origin.file));
+    let mut told = Vec::with_capacity(problems.len());
+    let mut current = (None, Bounded::new());
     for problem in problems {
-        let its = problem.origin.as_ref().map(|origin| Arc::clone(&origin.file));
-        if its != file {
-            (file, in_file) = (its, 0);
+        let its = file(&problem);
+        if its != current.0 {
+            let (_, done) = std::mem::replace(&mut current, (its, Bounded::new()));
+            told.extend(done.finish());
         }
-        in_file += 1;
-        if in_file <= PROBLEMS_MAX || file.is_none() {
-            kept.push(problem);
-        } else {
-            cut_off(&mut kept, problem);
-        }
+        current.1.add(problem);
     }
-    kept
-}
-
-/// Counts a problem in the last one, which then stands for all that are not shown.
-fn cut_off(kept: &mut Vec<Problem>, problem: Problem) {
-    let hidden = if let Cause::More { count } = problem.cause { count } else { 1 };
-    match kept.last_mut() {
-        Some(Problem { cause: Cause::More { count }, severity, .. }) => {
-            *count += hidden;
-            *severity = (*severity).max(problem.severity);
-        }
-        _ => kept.push(Problem {
-            origin: problem.origin.map(|origin| Origin { line: 0, ..origin }),
-            section: None,
-            key: None,
-            severity: problem.severity,
-            cause: Cause::More { count: hidden },
-        }),
-    }
+    told.extend(current.1.finish());
+    told
 }
