@@ -132,6 +132,25 @@ pub(crate) fn remove_cgroup(cgroup: &Path) -> io::Result<()> {
     fs::remove_dir(cgroup)
 }
 
+/// Makes the folder `root` of a run: a writable layer over the cached root file system, or a copy of it
+/// where overlayfs cannot be had (a container whose own files are such layers).
+pub(crate) fn layer(run: &Path) -> Result<(), String> {
+    let [top, work, merged] = ["top", "work", "root"].map(|name| run.join(name));
+    for folder in [&top, &work, &merged] {
+        fs::create_dir(folder).map_err(|error| error.to_string())?;
+    }
+    let (root, merged) = (root(), merged.to_string_lossy().into_owned());
+    let layers = [("lowerdir", &root), ("upperdir", &top), ("workdir", &work)]
+        .map(|(name, path)| format!("{name}={}", path.display()));
+    command(&["mount", "-t", "overlay", "-o", &layers.join(","), "brim-test", &merged]).or_else(
+        |_| {
+            let from = format!("{}/.", root.display());
+            command(&["cp", "-a", "--reflink=auto", &from, &merged])
+        },
+    )?;
+    Ok(())
+}
+
 /// Runs a command of this machine to its end; the error holds all it printed.
 pub(crate) fn command(words: &[&str]) -> Result<String, String> {
     let (program, arguments) = words.split_first().ok_or("no command")?;

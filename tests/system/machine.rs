@@ -99,9 +99,7 @@ impl Machine {
         let (folder, cgroup) = (host::folder(&name), host::cgroup(&name));
         let lock = make_folder(&folder).expect("a folder for the run");
         fs::create_dir(&cgroup).expect("a cgroup for the run");
-        let (root, copy) = (host::root(), folder.join("root"));
-        let (from, to) = (root.to_string_lossy(), copy.to_string_lossy());
-        host::command(&["cp", "-a", "--reflink=auto", &from, &to]).expect("a copy of the root");
+        host::layer(&folder).expect("a root of its own");
         let (nspawn, leader) = start(&folder, &cgroup);
         Self { folder, cgroup, nspawn, leader, _lock: lock }
     }
@@ -258,6 +256,7 @@ impl Drop for Machine {
         {
             std::thread::sleep(Duration::from_millis(20));
         }
+        let _ = host::command(&["umount", &self.folder.join("root").to_string_lossy()]);
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
