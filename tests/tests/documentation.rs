@@ -1,0 +1,90 @@
+//! What is written about the keys, against what the code does with them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use brim_config::{HttpSection, Listener, SectionName, Tree, has_errors};
+
+const SOURCE: &str = include_str!("../../crates/config/src/http.rs");
+const EXAMPLE: &str = include_str!("../../packaging/config/brim.conf");
+const MANUAL: &str = include_str!("../../packaging/man/brim.conf.5");
+
+/// The keys that the code documents at its fields, as in "/// `backlog`: ...".
+fn keys() -> BTreeSet<&'static str> {
+    let mut keys: BTreeSet<&str> = SOURCE
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("/// `")?.split_once("`: "))
+        .map(|(key, _)| key)
+        .collect();
+    // Documented at `listen`.
+    keys.extend(["ip", "port"]);
+    assert!(keys.len() > 25, "too few keys found: {keys:?}");
+    keys
+}
+
+fn read(folder: &Path, text: &str) -> HttpSection {
+    let file: PathBuf = folder.join("brim.conf");
+    fs::write(&file, text).expect("a file");
+    let (tree, problems) = Tree::load_file(&file);
+    assert!(!has_errors(&problems), "{}", list(&problems));
+    let (mut section, problems) =
+        HttpSection::read(&tree, &SectionName::parse("wsgi").expect("a name"));
+    assert!(problems.is_empty(), "{}", list(&problems));
+    section.listeners = section
+        .listeners
+        .into_iter()
+        .map(|listener| Listener { origin: None, ..listener })
+        .collect();
+    section
+}
+
+fn list(problems: &[brim_config::Problem]) -> String {
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
+
+#[test]
+fn the_example_without_its_comment_signs_says_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let uncommented: String = EXAMPLE
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(uncommented.contains("\n[wsgi]\n"), "{uncommented}");
+    let written = read(folder.path(), &uncommented);
+    assert_eq!(written, read(folder.path(), "[wsgi]\n"));
+}
+
+#[test]
+fn the_example_as_it_is_installed_configures_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("brim.conf");
+    fs::write(&file, EXAMPLE).unwrap();
+    let (tree, problems) = Tree::load_file(&file);
+    assert!(problems.is_empty(), "{}", list(&problems));
+    assert_eq!(tree.sections().count(), 0);
+}
+
+#[test]
+fn every_key_is_in_the_example_and_in_the_manual() {
+    for key in keys() {
+        assert!(EXAMPLE.contains(&format!("\n#{key} =")), "{key} is not in the example");
+        assert!(MANUAL.contains(&format!("\n.It Ic {key} ")), "{key} is not in brim.conf(5)");
+    }
+}
+
+#[test]
+fn the_manual_and_the_example_have_no_other_keys() {
+    let of_apps = ["call", "path", "max_echo"];
+    let known = |key: &str| keys().contains(key) || of_apps.contains(&key);
+    for line in MANUAL.lines().filter_map(|line| line.strip_prefix(".It Ic ")) {
+        let key = line.split(' ').next().unwrap();
+        assert!(known(key), "brim.conf(5) has {key:?}");
+    }
+    for line in EXAMPLE.lines().filter_map(|line| line.strip_prefix('#')) {
+        if let Some((key, _)) = line.split_once(" =").filter(|_| !line.starts_with(' ')) {
+            assert!(known(key), "brim.conf has {key:?}");
+        }
+    }
+}
