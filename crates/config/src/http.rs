@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::address::Listener;
 use crate::listen::read_listeners;
-use crate::name::SectionName;
+use crate::name::{Kind, SectionName};
 use crate::problem::{Cause, Problem, Severity};
 use crate::quantity::{AbsolutePath, Count, Size, SizeWithin, Span, Timeout};
 use crate::reader::Reader;
@@ -183,6 +183,14 @@ impl HttpSection {
         let own = |problem: &Problem| problem.section.as_deref() != Some(DEFAULTS);
         problems.extend(reader.finish().into_iter().filter(own));
         (read, tree.arrange(problems))
+    }
+
+    /// Every key of such a section.
+    pub fn keys() -> Vec<&'static str> {
+        let (tree, name) = (Tree::default(), SectionName { kind: Kind::Wsgi, name: None });
+        let mut reader = Reader::new(&tree, "");
+        Self::take(&tree, &name, &mut reader);
+        reader.known().to_vec()
     }
 
     /// Takes every key of the section from a reader.

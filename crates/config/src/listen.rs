@@ -10,6 +10,9 @@ use crate::problem::{Cause, Severity};
 use crate::reader::Reader;
 use crate::tree::Entry;
 
+/// The most addresses that one section listens on.
+const LISTENERS_MAX: usize = 256;
+
 /// Takes `listen`, `ip` and `port`. What is bad is left out; a section without any of them listens
 /// on `*:80`.
 pub(crate) fn read_listeners(r: &mut Reader<'_>, any_port: bool) -> Vec<Listener> {
@@ -50,6 +53,10 @@ fn from_parts(
 fn from_list(r: &mut Reader<'_>, listen: &Entry, any_port: bool) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = Vec::new();
     for address in r.elements::<Address>(listen).into_iter().flatten() {
+        if listeners.len() == LISTENERS_MAX {
+            r.note_at(listen, Severity::Error, Cause::TooManyAddresses { limit: LISTENERS_MAX });
+            break;
+        }
         if let Address::Tcp(tcp) = address
             && !accept(r, listen, Port(tcp.port()), any_port)
         {

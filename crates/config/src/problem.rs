@@ -268,6 +268,12 @@ pub enum Cause {
         "does not go together with `listen` in the same section; write it there, as `8.8.8.8:80`"
     )]
     BesideListen,
+    /// A list of addresses beyond all measure.
+    #[error("at most {limit} addresses are accepted in one section")]
+    TooManyAddresses {
+        /// How many are.
+        limit: usize,
+    },
     /// Port 0.
     #[error("port 0 is only for `brimctl run`; 1 to 65535 are accepted")]
     PortZero,

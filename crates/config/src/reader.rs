@@ -122,10 +122,25 @@ impl<'a> Reader<'a> {
         self.problems
     }
 
-    /// The elements of a list, None for the bad ones, of which problems are noted.
+    /// The elements of a list, None for the bad ones, of which problems are noted. A list with very
+    /// many bad ones is not read to its end.
     pub(crate) fn elements<T: DeserializeOwned>(&mut self, entry: &Entry) -> Vec<Option<T>> {
-        let words = entry.value.split_whitespace();
-        words.map(|word| self.parsed(entry, value::parse(word))).collect()
+        let mut elements = Vec::new();
+        let mut bad = 0;
+        for word in entry.value.split_whitespace() {
+            let element = self.parsed(entry, value::parse(word));
+            bad += usize::from(element.is_none());
+            elements.push(element);
+            if bad > PER_FILE {
+                break;
+            }
+        }
+        elements
+    }
+
+    /// The keys that were asked for so far.
+    pub(crate) fn known(&self) -> &[&'static str] {
+        &self.known
     }
 
     pub(crate) fn parse<T: DeserializeOwned>(&mut self, entry: &Entry) -> Option<T> {
