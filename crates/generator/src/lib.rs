@@ -4,8 +4,8 @@
 //!
 //! 1. `arguments`: the directory to write to;
 //! 2. [`brim_config::Tree::load`]: the configuration, and what is wrong with it;
-//! 3. [`plan`]: the configuration to unit files, pure;
-//! 4. [`write`]: the unit files into the directory;
+//! 3. [`plan()`]: the configuration to unit files, pure;
+//! 4. [`write()`]: the unit files into the directory;
 //! 5. `log`: every problem to the journal, or to the kernel's log while there is no journal.
 //!
 //! Nothing that happens here may stop a boot: whatever goes wrong is logged, and the rest is written.
