@@ -15,6 +15,16 @@ use rustix::process::geteuid;
 const PACKAGES: &str =
     "systemd systemd-sysv dbus polkitd man-db curl iproute2 procps python3-minimal";
 
+/// Units of it that would work on their own accord while a test measures, or hold apt's locks.
+const MASKED: &[&str] = &[
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "fstrim.timer",
+    "man-db.timer",
+];
+
 /// The programs that a run needs, each with the Debian package that has it.
 const TOOLS: &[(&str, &str)] = &[
     ("mmdebstrap", "mmdebstrap"),
@@ -109,7 +119,7 @@ fn work() -> PathBuf {
 /// The cached root file system.
 pub(crate) fn root() -> PathBuf {
     let mut hasher = DefaultHasher::new();
-    PACKAGES.hash(&mut hasher);
+    (PACKAGES, MASKED).hash(&mut hasher);
     work().join(format!("root-{:016x}", hasher.finish()))
 }
 
@@ -203,6 +213,10 @@ fn make_root() -> io::Result<()> {
     fs::write(unfinished.join("etc/machine-id"), "")?;
     fs::write(unfinished.join("etc/hostname"), "brim-test\n")?;
     fs::write(unfinished.join("etc/hosts"), "127.0.0.1 localhost brim-test\n::1 localhost\n")?;
+    for unit in MASKED {
+        let mask = unfinished.join("etc/systemd/system").join(unit);
+        std::os::unix::fs::symlink("/dev/null", mask)?;
+    }
     fs::rename(&unfinished, &root)
 }
 
