@@ -8,6 +8,7 @@ use brim_config::{HttpSection, Listener, SectionName, Tree, has_errors};
 
 const SOURCE: &str = include_str!("../../crates/config/src/http.rs");
 const EXAMPLE: &str = include_str!("../../packaging/config/brim.conf");
+const CHANGELOG: &str = include_str!("../../debian/changelog");
 const MANUAL: &str = include_str!("../../packaging/man/brim.conf.5");
 
 /// The keys that the code documents at its fields, as in "/// `backlog`: ...".
@@ -87,4 +88,11 @@ fn the_manual_and_the_example_have_no_other_keys() {
             assert!(known(key), "brim.conf has {key:?}");
         }
     }
+}
+
+#[test]
+fn the_package_has_the_version_of_the_programs() {
+    let first = CHANGELOG.lines().next().unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(first.starts_with(&format!("brim ({version}) ")), "debian/changelog begins: {first}");
 }
