@@ -1,3 +1,8 @@
-//! To be written.
+//! `brim-launch`: what `brim@.service` executes.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    brim_launch::run(std::env::args_os().skip(1)).into()
+}
