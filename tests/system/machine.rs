@@ -57,6 +57,14 @@ pub(crate) fn end_shared() {
 /// The shared machine, borrowed for one trial.
 pub(crate) struct SharedMachine(MutexGuard<'static, Option<Machine>>);
 
+impl Drop for SharedMachine {
+    fn drop(&mut self) {
+        if let Some(machine) = self.0.as_ref() {
+            machine.explain();
+        }
+    }
+}
+
 impl std::ops::Deref for SharedMachine {
     type Target = Machine;
     fn deref(&self) -> &Machine {
@@ -228,6 +236,21 @@ impl Machine {
         (self.nspawn, self.leader) = start(&self.folder, &self.cgroup);
     }
 
+    /// Prints the end of the journal when a test is failing: the machine is gone when somebody looks.
+    fn explain(&self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let leader = self.leader.to_string();
+        let output = Command::new("timeout")
+            .args(["20", "nsenter", "-t", &leader, "-a", "journalctl", "--boot", "--no-pager"])
+            .args(["--quiet", "--lines=60", "--output=short-monotonic"])
+            .output();
+        if let Ok(output) = output {
+            eprintln!("the machine's journal:\n{}", String::from_utf8_lossy(&output.stdout));
+        }
+    }
+
     /// Back to a fresh installation: no configuration, no enabled or running unit, no counters.
     pub(crate) fn reset(&self) {
         self.sh_ok(
@@ -246,6 +269,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        self.explain();
         // The cgroup holds systemd-nspawn and all of the machine, and nothing else.
         let _ = fs::write(self.cgroup.join("cgroup.kill"), "1");
         let _ = self.nspawn.kill();
