@@ -9,6 +9,9 @@ mod lines;
 mod record;
 mod writer;
 
+/// Appends a field in the journal's native protocol: an upper-case name, and any value.
+pub use record::push_field as journal_field;
+
 pub use lines::LineSink;
 pub use writer::AccessOutput;
 

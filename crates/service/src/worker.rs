@@ -116,10 +116,11 @@ pub(crate) struct Start<P: Program> {
     pub(crate) beat: Option<Duration>,
 }
 
+/// Hears once: the worker's state is built, or why it is not.
+pub(crate) type Built = oneshot::Receiver<Result<(), String>>;
+
 /// Starts a worker; the receiver says when its first state is built, or why not.
-pub(crate) fn start<P: Program>(
-    start: Start<P>,
-) -> io::Result<(Worker<P>, oneshot::Receiver<Result<(), String>>)> {
+pub(crate) fn start<P: Program>(start: Start<P>) -> io::Result<(Worker<P>, Built)> {
     let (commands, received) = unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
     let beats = Arc::new(AtomicU64::new(0));

@@ -66,7 +66,7 @@ impl Record {
 }
 
 /// A field of the native protocol: `NAME=value`, or with a length where the value has new lines.
-pub(crate) fn push_field(bytes: &mut Vec<u8>, name: &str, value: &str) {
+pub fn push_field(bytes: &mut Vec<u8>, name: &str, value: &str) {
     let value = value.get(..LONGEST).unwrap_or(value);
     bytes.extend_from_slice(name.as_bytes());
     if value.contains('\n') {

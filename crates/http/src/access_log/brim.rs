@@ -1,0 +1,109 @@
+//! Brim's own format: eighteen fields (and what apps add) with a space between them.
+
+use std::io::Write;
+
+use super::line::Line;
+
+/// Appends the line.
+pub(crate) fn write(line: &Line<'_>, out: &mut Vec<u8>) {
+    let exchange = line.exchange;
+    let said = exchange.said.borrow();
+    let bytes =
+        |value: &Option<http::HeaderValue>| value.as_ref().map(|value| value.as_bytes().to_owned());
+    text(out, line.client().as_deref());
+    text(out, line.peer().as_deref());
+    field(out, bytes(&exchange.shown.auth_token).as_deref());
+    text(out, said.remote_user.as_deref());
+    text(out, Some(line.stamp));
+    text(out, line.method());
+    field(out, line.decoded_target().as_deref());
+    text(out, line.protocol());
+    number(out, u64::from(line.status));
+    number(out, exchange.bytes_out.get());
+    number(out, exchange.bytes_in.get());
+    field(out, exchange.shown.referer.as_ref().map(http::HeaderValue::as_bytes));
+    field(out, exchange.shown.user_agent.as_ref().map(http::HeaderValue::as_bytes));
+    text(out, Some(&exchange.txn));
+    let _ = write!(out, "{:.5} ", line.seconds());
+    text(out, line.broken.then_some("disconnect"));
+    text(out, said.authenticated_user.as_deref());
+    text(out, said.source.as_deref());
+    for info in &said.log_info {
+        text(out, Some(info));
+    }
+    if let Some(headers) = line.headers() {
+        text(out, Some("headers:"));
+        text(out, Some(&headers));
+    }
+    out.pop();
+    out.push(b'\n');
+}
+
+fn number(out: &mut Vec<u8>, number: u64) {
+    if number == 0 {
+        out.push(b'-');
+    } else {
+        out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+    out.push(b' ');
+}
+
+fn text(out: &mut Vec<u8>, text: Option<&str>) {
+    field(out, text.map(str::as_bytes));
+}
+
+/// A field: what is absent or empty is a dash; every byte that is not printable, and `%`, is
+/// escaped.
+fn field(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    match bytes {
+        None | Some([]) => out.push(b'-'),
+        Some(bytes) => {
+            for &byte in bytes {
+                if (0x21..=0x7e).contains(&byte) && byte != b'%' {
+                    out.push(byte);
+                } else {
+                    let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+                    out.push(b'%');
+                    out.extend_from_slice(&digits);
+                }
+            }
+        }
+    }
+    out.push(b' ');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        field(&mut out, Some(bytes));
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn only_printable_bytes_but_not_percent_stay_literal() {
+        let all: Vec<u8> = (0..=255).collect();
+        let escaped = escaped(&all);
+        let literal: Vec<u8> = (0x21..=0x7e).filter(|byte| *byte != b'%').collect();
+        let kept = String::from_utf8(literal).unwrap();
+        let escapes = (0..=255u8).filter(|b| !(0x21..=0x7e).contains(b) || *b == b'%');
+        let mut expected: Vec<String> = kept.chars().map(String::from).collect();
+        expected.extend(escapes.map(|byte| format!("%{byte:02X}")));
+        for part in &expected {
+            assert!(escaped.contains(part.as_str()), "{part}");
+        }
+        assert_eq!(escaped.len(), expected.iter().map(String::len).sum::<usize>() + 1);
+    }
+
+    #[test]
+    fn what_is_empty_is_a_dash() {
+        assert_eq!(escaped(b""), "- ");
+        let mut out = Vec::new();
+        number(&mut out, 0);
+        field(&mut out, None);
+        assert_eq!(out, b"- - ");
+    }
+}

@@ -1,0 +1,98 @@
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use http::{HeaderMap, HeaderName, Version, header};
+use percent_encoding::percent_decode_str;
+
+use crate::exchange::Exchange;
+
+/// A finished exchange, as the formats see it.
+#[derive(Debug)]
+pub(crate) struct Line<'a> {
+    pub(crate) exchange: &'a Exchange,
+    pub(crate) status: u16,
+    pub(crate) broken: bool,
+    pub(crate) stamp: &'a str,
+}
+
+impl Line<'_> {
+    pub(crate) fn client(&self) -> Option<String> {
+        self.exchange.client.map(|client| client.to_string())
+    }
+
+    pub(crate) fn peer(&self) -> Option<String> {
+        self.exchange.peer.map(|peer: SocketAddr| peer.ip().to_canonical().to_string())
+    }
+
+    pub(crate) fn method(&self) -> Option<&str> {
+        self.exchange.method.as_ref().map(http::Method::as_str)
+    }
+
+    /// The path and query as they came, `None` where the head was not understood.
+    pub(crate) fn target(&self) -> Option<&str> {
+        self.exchange.method.as_ref()?;
+        self.exchange.target.path_and_query().map(http::uri::PathAndQuery::as_str)
+    }
+
+    /// The path decoded, then a question mark and the query decoded with `+` for a space.
+    pub(crate) fn decoded_target(&self) -> Option<Cow<'_, [u8]>> {
+        let target = self.target()?;
+        if !target.contains(['%', '?']) {
+            return Some(Cow::Borrowed(target.as_bytes()));
+        }
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        let mut decoded: Vec<u8> = percent_decode_str(path).collect();
+        if let Some(query) = query {
+            decoded.push(b'?');
+            decoded.extend(percent_decode_str(&query.replace('+', " ")));
+        }
+        Some(Cow::Owned(decoded))
+    }
+
+    pub(crate) fn protocol(&self) -> Option<&'static str> {
+        match self.exchange.version? {
+            Version::HTTP_10 => Some("HTTP/1.0"),
+            Version::HTTP_11 => Some("HTTP/1.1"),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn seconds(&self) -> f64 {
+        self.exchange.start.elapsed().as_secs_f64()
+    }
+
+    /// Request headers, `Name:value` joined by new lines; secrets are not shown.
+    pub(crate) fn headers(&self) -> Option<String> {
+        let headers = self.exchange.shown.all.as_ref().filter(|headers| !headers.is_empty())?;
+        Some(shown(headers).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// Each header as `Name:value`, with a word instead of what nobody should find in a log.
+pub(crate) fn shown(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    headers.iter().map(|(name, value)| {
+        let value = match is_secret(name) {
+            true => "(redacted)".into(),
+            false => String::from_utf8_lossy(value.as_bytes()),
+        };
+        format!("{}:{value}", title_case(name))
+    })
+}
+
+fn is_secret(name: &HeaderName) -> bool {
+    [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name)
+        || ["x-auth-token", "x-api-key", "x-csrf-token"].contains(&name.as_str())
+}
+
+fn title_case(name: &HeaderName) -> String {
+    let words = name.as_str().split('-').map(|word| {
+        let mut letters = word.chars();
+        letters.next().map_or_else(String::new, |first| {
+            first.to_ascii_uppercase().to_string() + letters.as_str()
+        })
+    });
+    words.collect::<Vec<_>>().join("-")
+}

@@ -1,0 +1,270 @@
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::connection::Clock;
+use crate::error::Error;
+use crate::exchange::Exchange;
+
+/// A response: status, headers and a body.
+pub type Response = http::Response<ResponseBody>;
+
+/// A request's body as it comes in: counted, limited, and with a clock that runs only while
+/// somebody waits for the client.
+#[derive(Debug)]
+pub struct Body {
+    incoming: Incoming,
+    clock: Rc<Clock>,
+    exchange: Rc<Exchange>,
+    left: u64,
+}
+
+impl Body {
+    pub(crate) fn new(
+        incoming: Incoming,
+        clock: Rc<Clock>,
+        exchange: Rc<Exchange>,
+        limit: u64,
+    ) -> Self {
+        clock.body_open(!incoming.is_end_stream());
+        Self { incoming, clock, exchange, left: limit }
+    }
+
+    /// The next piece, `None` at the end.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, Error>> {
+        loop {
+            match std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await? {
+                Ok(frame) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Some(Ok(data));
+                    }
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// At most `limit` bytes from the front. What comes after them stays unread.
+    pub async fn read_up_to(&mut self, limit: usize) -> Result<Bytes, Error> {
+        let mut first = match self.chunk().await {
+            Some(chunk) => chunk?,
+            None => return Ok(Bytes::new()),
+        };
+        if first.len() >= limit || self.incoming.is_end_stream() {
+            first.truncate(limit);
+            self.end_if_done();
+            return Ok(first);
+        }
+        let mut all = BytesMut::from(first);
+        while all.len() < limit {
+            match self.chunk().await {
+                Some(chunk) => all.extend_from_slice(&chunk?),
+                None => break,
+            }
+        }
+        all.truncate(limit);
+        self.end_if_done();
+        Ok(all.freeze())
+    }
+
+    /// The whole body, or [`Error::BodyTooLarge`] where it has more than `limit` bytes.
+    pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, Error> {
+        let mut all = BytesMut::new();
+        while let Some(chunk) = self.chunk().await {
+            let chunk = chunk?;
+            if all.len() + chunk.len() > limit {
+                return Err(Error::BodyTooLarge { limit: limit as u64 });
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all.freeze())
+    }
+
+    fn end_if_done(&self) {
+        if self.incoming.is_end_stream() {
+            self.clock.body_open(false);
+        }
+    }
+
+    fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), Error> {
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.exchange.add_bytes_in(length);
+        self.left = self.left.checked_sub(length).ok_or_else(|| self.exchange.body_too_large())?;
+        Ok(())
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Pending => match this.clock.wait_for_body(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(()) => Poll::Ready(Some(Err(Error::BodyTimeout))),
+            },
+            Poll::Ready(None) => {
+                this.clock.body_open(false);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                this.clock.body_came(frame.data_ref().map_or(0, Bytes::len));
+                this.end_if_done();
+                Poll::Ready(Some(this.count(&frame).map(|()| frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Error::reading(error)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// A response's body: bytes that are there, or a stream of them.
+#[derive(Default)]
+pub enum ResponseBody {
+    /// None.
+    #[default]
+    Empty,
+    /// All of it.
+    Full(Bytes),
+    /// Piece by piece. An error cuts the connection: the client then knows that it is not whole.
+    Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error>>>),
+}
+
+impl ResponseBody {
+    /// A body that is made while it is sent.
+    pub fn stream(body: impl http_body::Body<Data = Bytes, Error = Error> + 'static) -> Self {
+        Self::Stream(Box::pin(body))
+    }
+}
+
+impl std::fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Full(bytes)
+    }
+}
+
+impl From<String> for ResponseBody {
+    fn from(text: String) -> Self {
+        Self::Full(text.into())
+    }
+}
+
+impl From<&'static str> for ResponseBody {
+    fn from(text: &'static str) -> Self {
+        Self::Full(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        match this {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *this = Self::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Self::Stream(body) => body.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Stream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(body) => body.size_hint(),
+        }
+    }
+}
+
+/// A response's body on its way to hyper: counted, and its end noticed.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    body: ResponseBody,
+    exchange: Rc<Exchange>,
+    clock: Rc<Clock>,
+}
+
+impl Sending {
+    pub(crate) fn new(body: ResponseBody, exchange: Rc<Exchange>, clock: Rc<Clock>) -> Self {
+        Self { body, exchange, clock }
+    }
+}
+
+impl http_body::Body for Sending {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.exchange.add_bytes_out(frame.data_ref().map_or(0, |data| data.len() as u64));
+            }
+            Poll::Ready(Some(Err(error))) => this.exchange.broke_off(error),
+            _ => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// hyper drops the body when it has taken all of it (or gives up): from here on the exchange is over
+/// as soon as everything is flushed.
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.clock.response_produced();
+    }
+}

@@ -1,0 +1,191 @@
+//! The connection shell: a task per connection that owns the socket.
+//!
+//! hyper holds the socket from the first byte of a head to the end of a response. After a moment of
+//! silence the shell takes it back and parks it, which costs a tenth of what hyper's buffers do.
+//! The shell keeps the clocks, answers what hyper would refuse without a word, and closes so that
+//! the last answer arrives.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use brim_config::Address;
+use brim_service::{Connection, Current, Open, PeerAddress, Stream};
+use bytes::Bytes;
+use http::StatusCode;
+use hyper_util::rt::TokioIo;
+use tokio::time::sleep;
+
+mod clock;
+mod io;
+mod linger;
+
+pub(crate) use clock::Clock;
+
+use crate::error;
+use crate::exchange::{self, End, Exchange, Service};
+use crate::worker::HttpWorker;
+use clock::Due;
+use io::Io;
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(current: Current<HttpWorker>, connection: Connection) {
+    let Connection { stream, peer, local, open } = connection;
+    let clock = Rc::new(Clock::new(current.get().times));
+    let shell = Shell { current, clock, peer, local, _open: open };
+    shell.run(stream).await;
+}
+
+/// Tells a client that there is nobody to serve it.
+pub(crate) async fn turn_away(mut stream: Stream) {
+    let silence = std::time::Duration::from_secs(1);
+    // The request is to arrive first: some clients take an answer that comes too early for an error.
+    let _ = tokio::time::timeout(silence, stream.readable()).await;
+    let reason = "this server is not configured correctly; its status says why";
+    linger::write(&mut stream, &error::raw(StatusCode::SERVICE_UNAVAILABLE, Some(reason))).await;
+    linger::linger(stream, silence, silence * 2).await;
+}
+
+struct Shell {
+    current: Current<HttpWorker>,
+    clock: Rc<Clock>,
+    peer: PeerAddress,
+    local: Arc<Address>,
+    _open: Open,
+}
+
+/// How a conversation ended.
+enum Spoken {
+    /// In silence; here is the socket, and what hyper had read and not used.
+    Silent(Stream, Bytes),
+    /// For good.
+    Over(Stream),
+    /// With a head that gets this refusal.
+    Refused(Stream, StatusCode, &'static str),
+    /// With a client that does not take its response.
+    Stuck,
+}
+
+impl Shell {
+    async fn run(self, mut stream: Stream) {
+        let mut rest = Bytes::new();
+        loop {
+            if rest.is_empty() && !self.park(&stream).await {
+                return;
+            }
+            // Boxed: what a conversation needs is freed while the connection is parked.
+            match Box::pin(self.speak(stream, rest)).await {
+                Spoken::Silent(silent, unused) => (stream, rest) = (silent, unused),
+                spoken => return Box::pin(self.close(spoken)).await,
+            }
+        }
+    }
+
+    /// Waits for the first byte of a head; false when the connection has been silent too long.
+    async fn park(&self, stream: &Stream) -> bool {
+        self.clock.rest();
+        let (idle, lifecycle) = {
+            let worker = self.current.get();
+            (worker.times.idle, worker.context.lifecycle.clone())
+        };
+        let since = self.clock.since();
+        loop {
+            let drain = lifecycle.draining();
+            // DRAIN: silence counts from the signal at the earliest.
+            let deadline = match drain {
+                None => since + idle,
+                Some(drain) => (since + idle).min(since.max(drain.since) + drain.idle),
+            };
+            tokio::select! {
+                biased;
+                ready = stream.readable() => return ready.is_ok(),
+                () = tokio::time::sleep_until(deadline.into()) => return false,
+                () = lifecycle.drain_begins(), if drain.is_none() => {}
+            }
+        }
+    }
+
+    /// Lets hyper speak HTTP until silence, refusal or the end.
+    async fn speak(&self, stream: Stream, rest: Bytes) -> Spoken {
+        let io = TokioIo::new(Io::new(stream, rest, self.clock.clone()));
+        let service = Service::new(self.current.clone(), self.clock.clone(), self.peer);
+        let mut hyper = self.current.get().protocol.serve_connection(io, service);
+        let mut look = pin!(sleep(std::time::Duration::ZERO));
+        let (result, due) = std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = hyper.poll_without_shutdown(cx) {
+                return Poll::Ready((Some(result), None));
+            }
+            while look.as_mut().poll(cx).is_ready() {
+                let now = Instant::now();
+                match self.clock.due(now) {
+                    Due::Wait(time) => look.as_mut().reset((now + time).into()),
+                    due => return Poll::Ready((None, Some(due))),
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        let parts = hyper.into_parts();
+        let stream = parts.io.into_inner().into_stream();
+        match (result, due) {
+            (_, Some(Due::Park)) => Spoken::Silent(stream, parts.read_buf),
+            (_, Some(Due::HeadTimeout)) => {
+                Spoken::Refused(stream, StatusCode::REQUEST_TIMEOUT, "the head came too slowly")
+            }
+            (_, Some(_)) => Spoken::Stuck,
+            (result, None) => match self.clock.refused() {
+                Some(status) => Spoken::Refused(stream, status, refusal(status)),
+                None if result
+                    .is_some_and(|result| result.is_err_and(|error| error.is_parse())) =>
+                {
+                    let status = StatusCode::BAD_REQUEST;
+                    Spoken::Refused(stream, status, refusal(status))
+                }
+                None => Spoken::Over(stream),
+            },
+        }
+    }
+
+    /// Ends a connection so that its last answer arrives.
+    async fn close(&self, spoken: Spoken) {
+        self.clock.end(End::Broken);
+        let times = self.current.get().times;
+        match spoken {
+            Spoken::Refused(mut stream, status, reason) => {
+                linger::write(&mut stream, &error::raw(status, Some(reason))).await;
+                self.refused(status);
+                linger::linger(stream, times.linger, times.linger_total).await;
+            }
+            Spoken::Over(stream) => {
+                let sample = self.clock.take_sample();
+                if !sample.is_empty() {
+                    Exchange::unheard(&self.current.get(), self.peer, &sample).finish(End::Broken);
+                } else if self.clock.is_body_open() {
+                    linger::linger(stream, times.linger, times.linger_total).await;
+                }
+            }
+            Spoken::Stuck => tracing::debug!(peer = ?self.peer, "the client takes no more"),
+            Spoken::Silent(..) => {}
+        }
+    }
+
+    /// Counts and logs a head that got no further.
+    fn refused(&self, status: StatusCode) {
+        let sample = self.clock.take_sample();
+        let exchange = Exchange::unheard(&self.current.get(), self.peer, &sample);
+        exchange.set_status(status);
+        exchange.finish(End::Complete);
+        tracing::debug!(peer = ?self.peer, local = %self.local, %status, "refused a head");
+    }
+}
+
+/// What is wrong with a head that hyper refused.
+fn refusal(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => exchange::HEAD_TOO_LARGE,
+        StatusCode::URI_TOO_LONG => exchange::URI_TOO_LONG,
+        _ => "the head is not HTTP/1.1 as RFC 9112 has it",
+    }
+}

@@ -1,0 +1,248 @@
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use crate::exchange::{End, Exchange};
+use crate::worker::Times;
+
+/// Silence after which hyper gives the socket back and its buffers are freed.
+const PARK_AFTER: Duration = Duration::from_millis(200);
+/// How often a connection with work in progress is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// Bytes of a head that are kept, so that a request which hyper refuses can be logged.
+const SAMPLE: usize = 512;
+
+/// Where a connection is between two requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing has come since the last response.
+    Idle,
+    /// A head has begun.
+    Head,
+    /// An exchange: from the whole head to the last flushed byte of the response.
+    Exchange,
+}
+
+/// What is to be done with a connection now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing; look again after this time.
+    Wait(Duration),
+    /// It has been silent: take the socket back and park it.
+    Park,
+    /// The head took too long.
+    HeadTimeout,
+    /// The client does not take its response.
+    WriteTimeout,
+}
+
+/// The time somebody waits for a request's body.
+#[derive(Debug, Default)]
+struct BodyClock {
+    /// Since when an app waits for the next bytes.
+    since: Option<Instant>,
+    /// Time spent waiting before that.
+    waited: Duration,
+    received: u64,
+    expired: bool,
+    waker: Option<Waker>,
+}
+
+impl BodyClock {
+    fn waiting(&self, now: Instant) -> Duration {
+        self.waited + self.since.map_or(Duration::ZERO, |since| now.duration_since(since))
+    }
+}
+
+/// What a connection's socket, hyper's service and the shell know in common: where the connection
+/// is, since when, and what for. All on one thread.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    times: Cell<Times>,
+    exchange: RefCell<Option<Rc<Exchange>>>,
+    /// hyper has taken the whole response; what is left is to flush it.
+    produced: Cell<bool>,
+    body_open: Cell<bool>,
+    body: RefCell<BodyClock>,
+    write_blocked: Cell<Option<Instant>>,
+    sample: RefCell<Vec<u8>>,
+    refused: Cell<Option<StatusCode>>,
+}
+
+impl Clock {
+    pub(crate) fn new(times: Times) -> Self {
+        Self {
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(Instant::now()),
+            times: Cell::new(times),
+            exchange: RefCell::default(),
+            produced: Cell::new(false),
+            body_open: Cell::new(false),
+            body: RefCell::default(),
+            write_blocked: Cell::new(None),
+            sample: RefCell::default(),
+            refused: Cell::new(None),
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(Instant::now());
+    }
+
+    /// When the present phase began.
+    pub(crate) fn since(&self) -> Instant {
+        self.since.get()
+    }
+
+    /// Bytes came from the client.
+    pub(crate) fn read(&self, bytes: &[u8]) {
+        match self.phase.get() {
+            Phase::Exchange => return,
+            Phase::Idle => self.enter(Phase::Head),
+            Phase::Head => {}
+        }
+        let mut sample = self.sample.borrow_mut();
+        let room = SAMPLE.saturating_sub(sample.len());
+        sample.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+
+    /// The head is whole: an exchange begins. One that was only still to be flushed is over.
+    pub(crate) fn begin(&self, exchange: Rc<Exchange>, times: Times) {
+        self.end(End::Complete);
+        self.times.set(times);
+        self.enter(Phase::Exchange);
+        self.sample.borrow_mut().clear();
+        self.produced.set(false);
+        *self.body.borrow_mut() = BodyClock::default();
+        *self.exchange.borrow_mut() = Some(exchange);
+    }
+
+    /// hyper has taken (or dropped) the whole response.
+    pub(crate) fn response_produced(&self) {
+        self.produced.set(true);
+    }
+
+    /// hyper has nothing left to write: with the response produced, the exchange is over.
+    pub(crate) fn flushed(&self) {
+        if self.phase.get() == Phase::Exchange && self.produced.get() {
+            self.end(End::Complete);
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// Ends the exchange, if there is one.
+    pub(crate) fn end(&self, end: End) {
+        if let Some(exchange) = self.exchange.borrow_mut().take() {
+            exchange.finish(end);
+        }
+    }
+
+    /// Says whether some of the request's body may still come.
+    pub(crate) fn body_open(&self, open: bool) {
+        self.body_open.set(open);
+    }
+
+    /// Whether some of the request's body may still come.
+    pub(crate) fn is_body_open(&self) -> bool {
+        self.body_open.get()
+    }
+
+    /// Waits for body bytes; ready when the client took too long.
+    pub(crate) fn wait_for_body(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut body = self.body.borrow_mut();
+        if body.expired {
+            return Poll::Ready(());
+        }
+        body.since.get_or_insert_with(Instant::now);
+        if !body.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            body.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Body bytes came.
+    pub(crate) fn body_came(&self, count: usize) {
+        let mut body = self.body.borrow_mut();
+        body.received += count as u64;
+        if let Some(since) = body.since.take() {
+            body.waited += since.elapsed();
+        }
+    }
+
+    /// The client takes no more of the response for now.
+    pub(crate) fn write_blocks(&self) {
+        if self.write_blocked.get().is_none() {
+            self.write_blocked.set(Some(Instant::now()));
+        }
+    }
+
+    /// The client took something.
+    pub(crate) fn write_goes(&self) {
+        self.write_blocked.set(None);
+    }
+
+    /// Whether bytes that hyper wants to write belong to an exchange. If not, they are hyper's own
+    /// refusal, of which only the status is kept: the shell answers in our own words.
+    pub(crate) fn writes_response(&self, bytes: &[u8]) -> bool {
+        if self.phase.get() == Phase::Exchange {
+            return true;
+        }
+        if self.refused.get().is_none() {
+            let status = bytes.get(9..12).and_then(|code| StatusCode::from_bytes(code).ok());
+            self.refused.set(Some(status.unwrap_or(StatusCode::BAD_REQUEST)));
+        }
+        false
+    }
+
+    /// The status by which hyper refused a head.
+    pub(crate) fn refused(&self) -> Option<StatusCode> {
+        self.refused.get()
+    }
+
+    /// The beginning of a head that did not become an exchange.
+    pub(crate) fn take_sample(&self) -> Vec<u8> {
+        self.sample.take()
+    }
+
+    /// Frees what a silent connection does not need.
+    pub(crate) fn rest(&self) {
+        self.sample.take();
+        self.body.borrow_mut().waker = None;
+    }
+
+    /// What is to be done at `now`. An overdue body is told to whoever waits for it.
+    pub(crate) fn due(&self, now: Instant) -> Due {
+        let times = self.times.get();
+        if self.write_blocked.get().is_some_and(|since| now.duration_since(since) >= times.write) {
+            return Due::WriteTimeout;
+        }
+        let elapsed = now.duration_since(self.since.get());
+        match self.phase.get() {
+            Phase::Idle if elapsed >= PARK_AFTER => Due::Park,
+            Phase::Idle => Due::Wait(PARK_AFTER - elapsed),
+            Phase::Head if elapsed >= times.head => Due::HeadTimeout,
+            Phase::Head => Due::Wait((times.head - elapsed).min(PARK_AFTER)),
+            Phase::Exchange => {
+                self.expire_body(now, &times);
+                Due::Wait(LOOK.min(times.body))
+            }
+        }
+    }
+
+    fn expire_body(&self, now: Instant, times: &Times) {
+        let mut body = self.body.borrow_mut();
+        let earned = Duration::from_secs(body.received / times.body_min_rate.max(1));
+        if body.since.is_some() && body.waiting(now) >= times.body.saturating_add(earned) {
+            body.expired = true;
+            if let Some(waker) = body.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}

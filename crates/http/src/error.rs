@@ -1,0 +1,153 @@
+use std::borrow::Cow;
+
+use http::{HeaderValue, StatusCode, header};
+
+use crate::body::{Response, ResponseBody};
+
+/// Whose fault an error is: this decides what is logged, and how loud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The client's; it can repeat it at will, so nothing of it is logged above debug.
+    Client,
+    /// An app's: it answered by an error on purpose.
+    App,
+    /// Ours, or a bug in an app.
+    Us,
+}
+
+/// Why a request got an error for an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An app answers by a status, and says what for.
+    #[error("{text}")]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// What the client reads.
+        text: Cow<'static, str>,
+    },
+    /// The request is malformed in a way that RFC 9112 wants answered by 400 or the like.
+    #[error("{reason}")]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// What is wrong, and what is accepted.
+        reason: &'static str,
+    },
+    /// The body is larger than the limit.
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The client sends the body too slowly.
+    #[error("the body came too slowly")]
+    BodyTimeout,
+    /// The body's framing is broken.
+    #[error("the body is malformed")]
+    BodyMalformed(#[source] hyper::Error),
+    /// The client went away before its request was whole.
+    #[error("the client went away")]
+    Gone(#[source] hyper::Error),
+    /// An app panicked.
+    #[error("bug: an app panicked")]
+    Panic,
+    /// Something failed on our side.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// An answer by a status and a text.
+    pub fn status(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Status { status, text: text.into() }
+    }
+
+    /// A failure on our side; the client learns no more than that.
+    pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(error.into())
+    }
+
+    pub(crate) fn refused(status: StatusCode, reason: &'static str) -> Self {
+        Self::Refused { status, reason }
+    }
+
+    /// What reading a body came to.
+    pub(crate) fn reading(error: hyper::Error) -> Self {
+        if error.is_parse() || error.is_user() {
+            Self::BodyMalformed(error)
+        } else {
+            Self::Gone(error)
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Status { .. } => Blame::App,
+            Self::Refused { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::BodyTimeout
+            | Self::BodyMalformed(_)
+            | Self::Gone(_) => Blame::Client,
+            Self::Panic | Self::Internal(_) => Blame::Us,
+        }
+    }
+
+    /// The status of the answer.
+    pub fn code(&self) -> StatusCode {
+        match self {
+            Self::Status { status, .. } | Self::Refused { status, .. } => *status,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyMalformed(_) | Self::Gone(_) => StatusCode::BAD_REQUEST,
+            Self::Panic | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The answer. The only place where an error becomes a response.
+    pub(crate) fn into_response(self) -> Response {
+        let status = self.code();
+        let text = match &self {
+            Self::Status { text, .. } if !text.is_empty() => format!("{text}\n"),
+            Self::Refused { reason, .. } => format!("{}: {reason}\n", title(status)),
+            Self::BodyTooLarge { .. } | Self::BodyTimeout => format!("{}: {self}\n", title(status)),
+            _ => format!("{}\n", title(status)),
+        };
+        let mut response = plain(status, text);
+        // The rest of the request is not worth reading, and its framing may be broken.
+        if self.blame() == Blame::Client {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    }
+}
+
+/// A response of plain text.
+pub(crate) fn plain(status: StatusCode, text: String) -> Response {
+    let mut response = Response::new(ResponseBody::from(text));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+/// `404 Not Found` for 404.
+pub(crate) fn title(status: StatusCode) -> String {
+    format!("{} {}", status.as_str(), status.canonical_reason().unwrap_or("Status"))
+}
+
+/// A whole response in bytes, for when hyper no longer holds the connection.
+pub(crate) fn raw(status: StatusCode, reason: Option<&str>) -> Vec<u8> {
+    let title = title(status);
+    let body = match reason {
+        Some(reason) => format!("{title}: {reason}\n"),
+        None => format!("{title}\n"),
+    };
+    format!(
+        "HTTP/1.1 {title}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}

@@ -1,0 +1,288 @@
+//! One request and its response: from the whole head to the last flushed byte.
+//!
+//! The one place where a finished request is counted and logged.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use brim_service::{Current, PeerAddress};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use hyper::body::Incoming;
+
+use crate::admission;
+use crate::app::Request;
+use crate::body::{Body, Response, Sending};
+use crate::chain::Chain;
+use crate::client;
+use crate::connection::Clock;
+use crate::error::{Blame, Error};
+use crate::txn;
+use crate::worker::HttpWorker;
+
+pub(crate) const HEAD_TOO_LARGE: &str =
+    "the head is larger than head_limit, or has more lines than header_limit";
+pub(crate) const URI_TOO_LONG: &str = "the target is longer than uri_limit";
+
+/// The status that is logged (and never sent) when the client left before there was a response.
+const GONE: u16 = 499;
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The whole response is with the kernel.
+    Complete,
+    /// The connection ended first.
+    Broken,
+}
+
+/// One request and its response, as apps and the access log see it.
+#[derive(Debug)]
+pub struct Exchange {
+    worker: Rc<HttpWorker>,
+    pub(crate) start: Instant,
+    pub(crate) txn: Box<str>,
+    pub(crate) peer: PeerAddress,
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) method: Option<Method>,
+    pub(crate) target: Uri,
+    pub(crate) version: Option<Version>,
+    /// What of the head the access log shows.
+    pub(crate) shown: Shown,
+    pub(crate) status: Cell<Option<StatusCode>>,
+    pub(crate) bytes_in: Cell<u64>,
+    pub(crate) bytes_out: Cell<u64>,
+    pub(crate) said: RefCell<Said>,
+    broken: Cell<bool>,
+    done: Cell<bool>,
+}
+
+/// Request headers that the access log shows.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    pub(crate) referer: Option<HeaderValue>,
+    pub(crate) user_agent: Option<HeaderValue>,
+    pub(crate) auth_token: Option<HeaderValue>,
+    /// All of them, with `log_headers`.
+    pub(crate) all: Option<HeaderMap>,
+}
+
+/// What apps say about an exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) remote_user: Option<String>,
+    pub(crate) authenticated_user: Option<String>,
+    pub(crate) source: Option<String>,
+    pub(crate) log_info: Vec<String>,
+}
+
+impl Exchange {
+    fn begin(worker: Rc<HttpWorker>, head: &http::request::Parts, peer: PeerAddress) -> Self {
+        let client = client::address(peer, &head.headers, &worker.trusted_proxies);
+        let shown = match worker.log.is_off() {
+            true => Shown::default(),
+            false => Shown {
+                referer: head.headers.get(header::REFERER).cloned(),
+                user_agent: head.headers.get(header::USER_AGENT).cloned(),
+                auth_token: worker
+                    .log
+                    .auth_tokens
+                    .then(|| head.headers.get("x-auth-token").cloned())
+                    .flatten(),
+                all: worker.log.headers.then(|| head.headers.clone()),
+            },
+        };
+        Self {
+            start: Instant::now(),
+            txn: txn::of(&head.headers),
+            peer,
+            client,
+            method: Some(head.method.clone()),
+            target: head.uri.clone(),
+            version: Some(head.version),
+            shown,
+            status: Cell::new(None),
+            bytes_in: Cell::new(0),
+            bytes_out: Cell::new(0),
+            said: RefCell::default(),
+            broken: Cell::new(false),
+            done: Cell::new(false),
+            worker,
+        }
+    }
+
+    /// The record of a head that never became a request: what can be read of its first line.
+    pub(crate) fn unheard(worker: &Rc<HttpWorker>, peer: PeerAddress, sample: &[u8]) -> Self {
+        let line = sample.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+        let method = words.next().and_then(|word| Method::from_bytes(word).ok());
+        let target = words.next().and_then(|word| Uri::try_from(word).ok());
+        let version = match words.next() {
+            Some(b"HTTP/1.1") => Some(Version::HTTP_11),
+            Some(b"HTTP/1.0") => Some(Version::HTTP_10),
+            _ => None,
+        };
+        Self {
+            worker: worker.clone(),
+            start: Instant::now(),
+            txn: txn::random(),
+            peer,
+            client: peer.map(|peer| peer.ip().to_canonical()),
+            method: target.as_ref().and(method),
+            target: target.unwrap_or_default(),
+            version,
+            shown: Shown::default(),
+            status: Cell::new(None),
+            bytes_in: Cell::new(0),
+            bytes_out: Cell::new(0),
+            said: RefCell::default(),
+            broken: Cell::new(false),
+            done: Cell::new(false),
+        }
+    }
+
+    /// The transaction id: in every log line about this request.
+    pub fn txn(&self) -> &str {
+        &self.txn
+    }
+
+    /// The peer's address; `None` over a Unix socket.
+    pub fn peer(&self) -> PeerAddress {
+        self.peer
+    }
+
+    /// The client's address: the peer's, or what a trusted proxy says.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    /// Appends a field of its own to the access line.
+    pub fn log_info(&self, field: impl Into<String>) {
+        self.said.borrow_mut().log_info.push(field.into());
+    }
+
+    /// The user that the client claims to be, for the access line.
+    pub fn set_remote_user(&self, user: impl Into<String>) {
+        self.said.borrow_mut().remote_user = Some(user.into());
+    }
+
+    /// The user that the client has proved to be, for the access line.
+    pub fn set_authenticated_user(&self, user: impl Into<String>) {
+        self.said.borrow_mut().authenticated_user = Some(user.into());
+    }
+
+    /// What made this request, where it was not a client, for the access line.
+    pub fn set_source(&self, source: impl Into<String>) {
+        self.said.borrow_mut().source = Some(source.into());
+    }
+
+    pub(crate) fn add_bytes_in(&self, count: u64) {
+        self.bytes_in.set(self.bytes_in.get() + count);
+    }
+
+    pub(crate) fn add_bytes_out(&self, count: u64) {
+        self.bytes_out.set(self.bytes_out.get() + count);
+    }
+
+    pub(crate) fn body_too_large(&self) -> Error {
+        Error::BodyTooLarge { limit: self.worker.limits.body }
+    }
+
+    pub(crate) fn set_status(&self, status: StatusCode) {
+        self.status.set(Some(status));
+    }
+
+    /// A response's body broke off: what the client has is not whole.
+    pub(crate) fn broke_off(&self, error: &Error) {
+        self.broken.set(true);
+        self.complain(error);
+    }
+
+    /// Says to the journal what is our fault, at a bounded rate.
+    fn complain(&self, error: &Error) {
+        let path = self.target.path();
+        if error.blame() != Blame::Us {
+            tracing::debug!(txn = %self.txn, path, error = error as &dyn std::error::Error, "request failed");
+        } else if let Some(held) = self.worker.log_limit.pass(Instant::now()) {
+            tracing::error!(txn = %self.txn, path, held_back = held, error = error as &dyn std::error::Error, "request failed");
+        }
+    }
+
+    /// Counts and logs the exchange, once.
+    pub(crate) fn finish(&self, end: End) {
+        if self.done.replace(true) {
+            return;
+        }
+        let status = self.status.get().map_or(GONE, |status| status.as_u16());
+        self.worker.counters.count(status);
+        let broken = self.broken.get() || end == End::Broken;
+        self.worker.log.write(self, status, broken, &self.worker.context);
+    }
+}
+
+/// hyper's service: what a whole head is given to.
+pub(crate) struct Service {
+    current: Current<HttpWorker>,
+    clock: Rc<Clock>,
+    peer: PeerAddress,
+}
+
+impl Service {
+    pub(crate) fn new(current: Current<HttpWorker>, clock: Rc<Clock>, peer: PeerAddress) -> Self {
+        Self { current, clock, peer }
+    }
+}
+
+impl hyper::service::Service<http::Request<Incoming>> for Service {
+    type Response = http::Response<Sending>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+
+    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
+        // The state that is current now answers the whole request, whatever a reload brings.
+        let worker = self.current.get();
+        let (head, incoming) = request.into_parts();
+        let exchange = Rc::new(Exchange::begin(worker.clone(), &head, self.peer));
+        self.clock.begin(exchange.clone(), worker.times);
+        let clock = self.clock.clone();
+        let body = Body::new(incoming, clock.clone(), exchange.clone(), worker.limits.body);
+        Box::pin(async move {
+            let response = respond(head, body, &worker, &exchange).await;
+            Ok(response.map(|body| Sending::new(body, exchange, clock)))
+        })
+    }
+}
+
+/// Admission, then the chain; an error or a panic becomes a response.
+async fn respond(
+    head: http::request::Parts,
+    body: Body,
+    worker: &Rc<HttpWorker>,
+    exchange: &Rc<Exchange>,
+) -> Response {
+    let answer = match admission::admit(&head, &worker.limits) {
+        Ok(()) => {
+            let request = Request::new(head, body, exchange.clone());
+            let answer = AssertUnwindSafe(Chain::enter(&worker.chain, request));
+            answer.catch_unwind().await.unwrap_or(Err(Error::Panic))
+        }
+        Err(error) => Err(error),
+    };
+    let mut response = answer.unwrap_or_else(|error| {
+        exchange.complain(&error);
+        error.into_response()
+    });
+    exchange.set_status(response.status());
+    // DRAIN: every response from the signal on says that its connection ends.
+    if worker.context.lifecycle.draining().is_some() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}

@@ -1,0 +1,212 @@
+//! The section and its apps, read and checked as a whole before anything is served.
+
+use std::future::Future;
+use std::num::NonZero;
+use std::sync::Arc;
+
+use brim_config::{
+    AccessLog, Cause, HttpSection, Kind, LogLevel, Origin, Problem, Reader, SectionName, Severity,
+    Tree, Workers, has_errors,
+};
+use brim_service::{
+    AccessOutput, Connection, Current, Program, Settings, Stream, WorkerContext, access_log_file,
+};
+use brim_stats::{Layout, RollUp, Stat};
+
+use crate::connection;
+use crate::registry::{ConfiguredApp, Registry};
+use crate::worker::HttpWorker;
+
+/// The program: HTTP with these apps.
+pub(crate) struct Http {
+    registry: Registry,
+}
+
+/// A section that can be served.
+pub(crate) struct HttpPlan {
+    pub(crate) section: HttpSection,
+    pub(crate) apps: Vec<Box<dyn ConfiguredApp>>,
+    settings: Settings,
+}
+
+impl Http {
+    pub(crate) fn new(registry: Registry) -> Self {
+        Self { registry }
+    }
+
+    /// Reads the section of one app, or finds the built-in one of that name.
+    fn app(
+        &self,
+        tree: &Tree,
+        section: &HttpSection,
+        name: &str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Box<dyn ConfiguredApp>> {
+        let mut reader = Reader::new(tree, name);
+        let call = reader.get::<String>("call");
+        let call = match (tree.section(name), call) {
+            (Some(_), None) => {
+                reader.refuse(
+                    "call",
+                    format!("must be set, expected one of {}", self.registry.names()),
+                );
+                None
+            }
+            (_, call) => Some(call.unwrap_or_else(|| name.to_owned())),
+        };
+        let configure = call.as_deref().and_then(|call| self.registry.get(call));
+        let app = match (configure, call) {
+            (Some(configure), _) => Some(configure(name, &mut reader)),
+            (None, Some(call)) if tree.section(name).is_some() => {
+                reader.refuse(
+                    "call",
+                    format!("no app \"{call}\", expected one of {}", self.registry.names()),
+                );
+                None
+            }
+            (None, Some(_)) => {
+                let cause = format!(
+                    "no section [{name}], and no built-in app of that name; expected a section or one of {}",
+                    self.registry.names()
+                );
+                problems.push(at_key(tree, section, "apps", cause));
+                return None;
+            }
+            (None, None) => None,
+        };
+        // What an unknown app would have asked for is not known either.
+        let known = app.is_some();
+        let of_app = reader.finish().into_iter();
+        problems.extend(
+            of_app
+                .filter(|problem| known || matches!(problem.cause, Cause::Refused(_)))
+                .map(|problem| Problem { section: problem.section, ..problem }),
+        );
+        app
+    }
+
+    fn layout(
+        tree: &Tree,
+        section: &HttpSection,
+        apps: &[Box<dyn ConfiguredApp>],
+    ) -> (Layout, Vec<Problem>) {
+        let mut layout = Layout::default();
+        let mut problems = Vec::new();
+        let own = [Stat::new("start_time", RollUp::Worker)].into_iter().chain(
+            ["connection_count", "request_count", "log_dropped_count", "access_log_dropped_count"]
+                .map(Stat::sum),
+        );
+        let classes = (2..=5).map(|class| Stat::sum(format!("status_{class}xx_count")));
+        let codes = section.count_status_codes.iter();
+        let codes = codes.map(|code| Stat::sum(format!("status_{code}_count")));
+        let of_apps = apps.iter().flat_map(|app| app.stats());
+        for stat in own.chain(classes).chain(codes).chain(of_apps) {
+            if let Err(conflict) = layout.declare(stat) {
+                problems.push(at_key(tree, section, "apps", conflict.to_string()));
+            }
+        }
+        (layout, problems)
+    }
+}
+
+impl Program for Http {
+    const NAME: &'static str = "brim-http";
+    const KIND: Kind = Kind::Wsgi;
+
+    type Plan = HttpPlan;
+    type Worker = HttpWorker;
+
+    fn plan(&self, tree: &Tree, name: &SectionName) -> (Option<HttpPlan>, Vec<Problem>) {
+        if tree.section(&name.section()).is_none() {
+            return (None, vec![no_section(tree, name)]);
+        }
+        let (section, mut problems) = HttpSection::read(tree, name);
+        let apps: Vec<_> = section
+            .apps
+            .iter()
+            .filter_map(|app| self.app(tree, &section, app, &mut problems))
+            .collect();
+        let (layout, of_layout) = Self::layout(tree, &section, &apps);
+        problems.extend(of_layout);
+        let settings = settings(&section, layout);
+        let plan = HttpPlan { section, apps, settings };
+        ((!has_errors(&problems)).then_some(plan), problems)
+    }
+
+    fn settings(plan: &HttpPlan) -> &Settings {
+        &plan.settings
+    }
+
+    fn worker(plan: &Arc<HttpPlan>, context: WorkerContext) -> HttpWorker {
+        HttpWorker::new(plan, context)
+    }
+
+    fn serve(
+        current: Current<HttpWorker>,
+        connection: Connection,
+    ) -> impl Future<Output = ()> + 'static {
+        connection::serve(current, connection)
+    }
+
+    fn turn_away(stream: Stream) -> impl Future<Output = ()> + 'static {
+        connection::turn_away(stream)
+    }
+}
+
+fn settings(section: &HttpSection, layout: Layout) -> Settings {
+    let workers = match section.workers {
+        Workers::Auto => std::thread::available_parallelism().map_or(1, NonZero::get),
+        Workers::Count(count) => usize::from(count),
+    };
+    Settings {
+        listeners: section.listeners.clone(),
+        backlog: section.backlog,
+        workers,
+        concurrent_per_worker: section.concurrent_per_worker,
+        drain_timeout: section.drain_timeout,
+        drain_idle: section.drain_idle,
+        layout,
+        log_level: match section.log_level {
+            LogLevel::Error => tracing::Level::ERROR,
+            LogLevel::Warning | LogLevel::Notice => tracing::Level::WARN,
+            LogLevel::Info => tracing::Level::INFO,
+            LogLevel::Debug => tracing::Level::DEBUG,
+        },
+        access: match section.access_log {
+            AccessLog::File => access_log_file(&section.name),
+            AccessLog::Journal => AccessOutput::Journal,
+            AccessLog::Off => AccessOutput::Off,
+        },
+    }
+}
+
+fn no_section(tree: &Tree, name: &SectionName) -> Problem {
+    let sections: Vec<_> = tree.instances().map(|name| format!("[{}]", name.section())).collect();
+    let found = match sections.is_empty() {
+        true => "there is none of any kind".to_owned(),
+        false => format!("there are {}", sections.join(" ")),
+    };
+    let searched: Vec<_> = tree.searched().iter().map(|path| path.display().to_string()).collect();
+    Problem {
+        origin: None,
+        section: Some(name.section()),
+        key: None,
+        severity: Severity::Error,
+        cause: Cause::Refused(format!(
+            "no such section, {found}; looked in {}",
+            searched.join(" ")
+        )),
+    }
+}
+
+fn at_key(tree: &Tree, section: &HttpSection, key: &str, why: String) -> Problem {
+    let name = section.name.section();
+    let origin: Option<Origin> = Reader::new(tree, &name).origin(key);
+    Problem {
+        origin,
+        section: Some(name),
+        key: Some(key.to_owned()),
+        severity: Severity::Error,
+        cause: Cause::Refused(why),
+    }
+}

@@ -1,0 +1,102 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use brim_config::Reader;
+use brim_stats::Stat;
+
+use crate::app::{App, AppContext, Request};
+use crate::apps::{Echo, Stats};
+use crate::body::Response;
+use crate::chain::Next;
+use crate::error::Error;
+
+/// The apps that `call =` can name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    apps: BTreeMap<&'static str, Configure>,
+}
+
+/// Reads an app's section.
+type Configure = fn(&str, &mut Reader<'_>) -> Box<dyn ConfiguredApp>;
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.apps.keys()).finish()
+    }
+}
+
+impl Registry {
+    /// The apps that come with Brim, by their short and their older names.
+    pub fn builtin() -> Self {
+        Self::default()
+            .with::<Echo>("echo")
+            .with::<Echo>("brim.wsgi_echo.WSGIEcho")
+            .with::<Stats>("stats")
+            .with::<Stats>("brim.wsgi_stats.WSGIStats")
+    }
+
+    /// Adds an app, or puts it in the place of the one that has this name.
+    #[must_use]
+    pub fn with<A: App>(mut self, name: &'static str) -> Self {
+        self.apps.insert(name, configure::<A>);
+        self
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Configure> {
+        self.apps.get(name).copied()
+    }
+
+    /// The names that `call =` may have, for messages.
+    pub(crate) fn names(&self) -> String {
+        self.apps.keys().copied().collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn configure<A: App>(name: &str, section: &mut Reader<'_>) -> Box<dyn ConfiguredApp> {
+    Box::new(Configured::<A> { name: name.to_owned(), conf: Arc::new(A::parse_conf(section)) })
+}
+
+/// An app whose section was read: shared by the workers.
+pub(crate) trait ConfiguredApp: Send + Sync {
+    fn stats(&self) -> Vec<Stat>;
+    fn build(&self, context: &AppContext) -> Box<dyn BuiltApp>;
+}
+
+/// An app of one worker.
+pub(crate) trait BuiltApp {
+    fn call<'a>(
+        &'a self,
+        request: Request,
+        next: Next,
+    ) -> Pin<Box<dyn Future<Output = Result<Response, Error>> + 'a>>;
+}
+
+struct Configured<A: App> {
+    name: String,
+    conf: Arc<A::Conf>,
+}
+
+impl<A: App> ConfiguredApp for Configured<A> {
+    fn stats(&self) -> Vec<Stat> {
+        A::stats_conf(&self.name, &self.conf)
+    }
+
+    fn build(&self, context: &AppContext) -> Box<dyn BuiltApp> {
+        Box::new(Built(A::new(&self.name, self.conf.clone(), context)))
+    }
+}
+
+struct Built<A>(A);
+
+impl<A: App> BuiltApp for Built<A> {
+    fn call<'a>(
+        &'a self,
+        request: Request,
+        next: Next,
+    ) -> Pin<Box<dyn Future<Output = Result<Response, Error>> + 'a>> {
+        Box::pin(self.0.call(request, next))
+    }
+}

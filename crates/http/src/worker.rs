@@ -1,0 +1,136 @@
+//! What one worker makes of the section: its chain of apps, its counters, its limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use brim_config::{HttpSection, TrustedProxies};
+use brim_service::WorkerContext;
+use brim_stats::Counter;
+use hyper::server::conn::http1;
+
+use crate::access_log::AccessLog;
+use crate::app::AppContext;
+use crate::chain::Chain;
+use crate::limit::LogLimit;
+use crate::plan::HttpPlan;
+
+/// hyper's parser keeps this many header lines on its stack.
+const HEADERS_ON_STACK: usize = 100;
+/// hyper wants at least this much for a head.
+const SMALLEST_BUFFER: usize = 8192;
+
+/// The times that a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) head: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) body: Duration,
+    pub(crate) body_min_rate: u64,
+    pub(crate) write: Duration,
+    pub(crate) linger: Duration,
+    pub(crate) linger_total: Duration,
+}
+
+/// The sizes that a client may choose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) head: usize,
+    pub(crate) headers: usize,
+    pub(crate) uri: usize,
+    pub(crate) body: u64,
+}
+
+/// The counters of every request.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    requests: Counter,
+    /// For 2xx to 5xx.
+    classes: [Counter; 4],
+    /// For the codes of `count_status_codes`.
+    codes: Vec<(u16, Counter)>,
+}
+
+impl Counters {
+    pub(crate) fn count(&self, status: u16) {
+        self.requests.incr();
+        let class = usize::from(status / 100).checked_sub(2);
+        if let Some(counter) = class.and_then(|class| self.classes.get(class)) {
+            counter.incr();
+        }
+        if let Some((_, counter)) = self.codes.iter().find(|(code, _)| *code == status) {
+            counter.incr();
+        }
+    }
+}
+
+/// A worker's state.
+#[derive(Debug)]
+pub(crate) struct HttpWorker {
+    pub(crate) context: WorkerContext,
+    pub(crate) chain: std::rc::Rc<Chain>,
+    pub(crate) counters: Counters,
+    pub(crate) times: Times,
+    pub(crate) limits: Limits,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) log: AccessLog,
+    pub(crate) log_limit: LogLimit,
+    pub(crate) protocol: http1::Builder,
+}
+
+impl HttpWorker {
+    pub(crate) fn new(plan: &Arc<HttpPlan>, context: WorkerContext) -> Self {
+        let section = &plan.section;
+        let apps = plan.apps.iter().map(|app| app.build(&AppContext::new(&context)));
+        let stats = &context.stats;
+        let counters = Counters {
+            requests: stats.counter("request_count"),
+            classes: [2, 3, 4, 5].map(|class| stats.counter(&format!("status_{class}xx_count"))),
+            codes: section
+                .count_status_codes
+                .iter()
+                .map(|code| (*code, stats.counter(&format!("status_{code}_count"))))
+                .collect(),
+        };
+        Self {
+            chain: Chain::new(apps.collect()),
+            counters,
+            times: times(section),
+            limits: Limits {
+                head: section.head_limit,
+                headers: section.header_limit,
+                uri: section.uri_limit,
+                body: section.body_limit,
+            },
+            trusted_proxies: section.trusted_proxies.clone(),
+            log: AccessLog::new(section),
+            log_limit: LogLimit::new(),
+            protocol: protocol(section),
+            context,
+        }
+    }
+}
+
+fn times(section: &HttpSection) -> Times {
+    Times {
+        head: section.head_timeout,
+        idle: section.idle_timeout,
+        body: section.body_timeout,
+        body_min_rate: section.body_min_rate,
+        write: section.write_timeout,
+        linger: section.linger_timeout,
+        linger_total: section.linger_time,
+    }
+}
+
+/// hyper as we use it: the clocks are the shell's, the exact limits are admission's.
+fn protocol(section: &HttpSection) -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .header_read_timeout(None)
+        .title_case_headers(true)
+        .max_buf_size(section.head_limit.max(SMALLEST_BUFFER));
+    if section.header_limit > HEADERS_ON_STACK {
+        protocol.max_headers(section.header_limit);
+    }
+    protocol
+}
