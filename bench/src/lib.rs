@@ -1,1 +1,2 @@
-//! To be written.
+//! Figures beside the peers: see `src/bin/`.
+#![forbid(unsafe_code)]

@@ -14,7 +14,9 @@
 //! in [`trials`].
 #![forbid(unsafe_code)]
 
+mod endure;
 mod host;
+mod load;
 mod machine;
 mod package;
 mod wait;
@@ -26,6 +28,7 @@ use libtest_mimic::{Arguments, Trial};
 fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     trials.extend(package::trials());
+    trials.extend(endure::trials());
     trials
 }
 
