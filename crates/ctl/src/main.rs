@@ -1,3 +1,8 @@
-//! To be written.
+//! `brimctl`: checks, queries and controls Brim's servers.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    brim_ctl::run(std::env::args_os())
+}

@@ -11,10 +11,8 @@ use crate::program::NotExecutable;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `#` in a unit's name, which systemd escapes.
-    #[error("the unit of [{}] is {}, found the instance {found}", name.section(), short_unit(name))]
+    #[error("the unit of [{}] is {}; start that one, a unit's name cannot hold a #", name.section(), short_unit(name))]
     Escaped {
-        /// What systemd made of it.
-        found: String,
         /// The section that was meant.
         name: SectionName,
     },

@@ -31,7 +31,7 @@ fn write(priority: u8, text: &str) {
 }
 
 /// Whether standard error is what `JOURNAL_STREAM` (systemd.exec(5)) names by device and inode.
-fn is_journal() -> bool {
+pub(crate) fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     rustix::fs::fstat(stderr().as_fd())
         .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))

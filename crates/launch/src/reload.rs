@@ -1,11 +1,13 @@
-//! `ExecReload=`: what is wrong goes to the journal, and the running server is always asked: it
-//! refuses by itself, goes on with what it has, and says why in its status.
+//! `ExecReload=`: the running server is always asked. It refuses by itself, goes on with what it has, and
+//! says why in its status and in the journal; what it cannot say, this does.
+
+use std::collections::HashSet;
 
 use brim_config::{SectionName, Severity};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bus::{self, ReloadError};
-use crate::check::Findings;
+use crate::check::{Finding, Findings};
 use crate::command_line::Target;
 use crate::error::{Error, NoSection};
 use crate::exit::Exit;
@@ -23,8 +25,8 @@ pub(crate) fn reload(target: &Target) -> Exit {
     }
 }
 
-/// Checks the section and prints what is wrong with it.
-fn check(target: &Target) -> Result<(SectionName, Findings), Error> {
+/// Checks the section: what is wrong with it, in order.
+fn check(target: &Target) -> Result<(SectionName, Vec<Finding>), Error> {
     let (tree, problems) = target.source.load();
     let name = section_name(&target.instance, &tree, &problems)?;
     let section = name.section();
@@ -37,38 +39,47 @@ fn check(target: &Target) -> Result<(SectionName, Findings), Error> {
         let program = programs.of(&tree, &name).ok_or(Error::KindNotYet { name: name.clone() })?;
         findings.add_program(&program, &target.source);
     }
-    for finding in findings.clone().arranged(tree.files()) {
-        journal::finding(finding.severity, &finding.text);
-    }
-    Ok((name, findings))
+    Ok((name, findings.arranged(tree.files())))
 }
 
-fn hand_over(name: &SectionName, findings: &Findings) -> Exit {
-    let refused = if findings.failed() { Exit::Config } else { Exit::Refused };
+fn hand_over(name: &SectionName, findings: &[Finding]) -> Exit {
+    let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
+    let refused = if failed { Exit::Config } else { Exit::Refused };
     match bus::reload(name) {
         Ok(()) => Exit::Success,
         Err(ReloadError::Refused(problems)) => {
-            for line in problems.lines().filter(|line| !findings.contains(line)) {
+            // The server wrote them to the journal of its unit, which is that of this program, too.
+            let told = |line: &str| journal::is_journal() && problems.lines().any(|one| one == line);
+            print(findings.iter().filter(|finding| !told(&finding.text)));
+            let found: HashSet<_> = findings.iter().map(|finding| finding.text.as_str()).collect();
+            for line in problems.lines().filter(|line| !told(line) && !found.contains(line)) {
                 journal::error(line);
             }
-            journal::error("reload refused, the old configuration goes on");
             refused
         }
         Err(error @ (ReloadError::NoBus(_) | ReloadError::NobodyThere(_))) => {
+            print(findings);
             journal::error(&error.to_string());
-            if findings.failed() {
+            if failed {
                 journal::error("reload refused, the old configuration goes on");
                 return refused;
             }
             hang_up()
         }
         Err(error) => {
+            print(findings);
             journal::error(&format!("reload failed: {error}"));
             match error {
                 ReloadError::Denied(_) => Exit::Permission,
                 _ => Exit::System,
             }
         }
+    }
+}
+
+fn print<'a>(findings: impl IntoIterator<Item = &'a Finding>) {
+    for finding in findings {
+        journal::finding(finding.severity, &finding.text);
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn section_name(
     problems: &[Problem],
 ) -> Result<SectionName, Error> {
     if let Some(name) = unescaped(instance) {
-        return Err(Error::Escaped { found: instance.to_owned(), name });
+        return Err(Error::Escaped { name });
     }
     SectionName::parse(instance).map_err(|cause| match cause {
         Cause::BadSectionName { reason: NameRule::Kind, .. } => Error::NoSection {

@@ -1,0 +1,70 @@
+//! `brimctl run`: servers in the foreground, without systemd.
+//!
+//! 1. The sections are checked as by `brimctl check`.
+//! 2. `listen`: their listeners are opened.
+//! 3. `urls`: what is served, and how to try it, is printed.
+//! 4. [`server`]: each server is started, and gets its sockets as from systemd.
+//! 5. `lines`: what they print is printed, each line behind the name of its section.
+//! 6. `watch`: until a signal comes or one of them ends; then all end.
+
+mod lines;
+mod listen;
+pub(crate) mod server;
+mod urls;
+mod watch;
+
+use brim_config::{HttpSection, SectionName};
+use brim_launch::program::{Program, Source};
+use brim_launch::{Exit, NoSection};
+
+use crate::error::Error;
+use crate::output;
+use crate::source::{Loaded, programs};
+
+use lines::Lines;
+use listen::Listening;
+use watch::Watch;
+
+/// Returns the exit code of the server that ended first, or 0 when that was wanted.
+pub(crate) fn run(source: &Source, named: &[SectionName]) -> Result<u8, Error> {
+    let loaded = Loaded::new(source);
+    let names = loaded.meant(named)?;
+    if names.is_empty() {
+        return Err(Error::NothingToServe(NoSection::new("wsgi", &loaded.tree)));
+    }
+    let findings = loaded.check(named)?;
+    if findings.failed() {
+        output::findings(findings, &loaded.tree);
+        return Ok(Exit::Config.code());
+    }
+    let mut prepared = Vec::new();
+    for name in &names {
+        prepared.extend(prepare(&loaded, name)?);
+    }
+    // Before there is anybody whose end could be missed.
+    let mut watch = Watch::new()?;
+    let lines = Lines::new(&names);
+    for (program, listening) in &prepared {
+        let urls = urls::of(&loaded.tree, &program.name, listening);
+        output::print(&lines.prefixed(&program.name, &urls))?;
+    }
+    for (program, listening) in prepared {
+        watch.add(server::start(&program, source, listening, &lines)?);
+    }
+    let code = watch.until_the_end();
+    lines.finish();
+    Ok(code)
+}
+
+/// The program of a section, and its open listeners. None for a kind that this version does not
+/// have, which the check has reported.
+fn prepare(
+    loaded: &Loaded<'_>,
+    name: &SectionName,
+) -> Result<Option<(Program, Vec<Listening>)>, Error> {
+    let Some(program) = programs()?.of(&loaded.tree, name) else { return Ok(None) };
+    let section = HttpSection::read(&loaded.tree, name).0;
+    let open = |listener| Listening::open(name, listener, section.backlog);
+    let listening: Result<Vec<_>, _> = section.listeners.iter().map(open).collect();
+    Ok(Some((program, listening?)))
+}

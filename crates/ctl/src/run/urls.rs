@@ -1,0 +1,81 @@
+//! What a section serves, and a command that tries it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use brim_config::{Address, HttpSection, Reader, SectionName, Tree};
+
+use super::listen::Listening;
+
+/// Two lines for each listener: its URL, and a curl command.
+pub(super) fn of(tree: &Tree, name: &SectionName, listening: &[Listening]) -> String {
+    let (path, arguments) = example(tree, name);
+    listening
+        .iter()
+        .map(|listener| match &listener.address {
+            Address::Tcp(address) => {
+                let url = format!("http://{}", reachable(*address));
+                format!("{url}/\n    curl {url}{path}{arguments}\n")
+            }
+            Address::Unix(file) => format!(
+                "{}\n    curl --unix-socket {} http://localhost{path}{arguments}\n",
+                listener.address,
+                quoted(&file.display().to_string())
+            ),
+        })
+        .collect()
+}
+
+/// A path that the section's first app answers, and what curl should send there.
+fn example(tree: &Tree, name: &SectionName) -> (String, &'static str) {
+    let Some(app) = HttpSection::read(tree, name).0.apps.into_iter().next() else {
+        return ("/".to_owned(), "");
+    };
+    let mut reader = Reader::new(tree, &app);
+    let call: String = reader.get("call").unwrap_or_else(|| app.clone());
+    let (default, arguments) = match call.as_str() {
+        "echo" | "brim.wsgi_echo.WSGIEcho" => ("/echo", " --data-binary hello"),
+        "stats" | "brim.wsgi_stats.WSGIStats" => ("/stats", ""),
+        _ => ("/", ""),
+    };
+    let path: Option<String> = reader.get("path");
+    let plain = |path: &String| path.starts_with('/') && quoted(path) == *path;
+    (path.filter(plain).unwrap_or_else(|| default.to_owned()), arguments)
+}
+
+/// The address, or for a wildcard one that this machine has.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-~:".contains(&byte)) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_is_reached_by_the_loopback() {
+        let reached = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(reached("0.0.0.0:8901"), "127.0.0.1:8901");
+        assert_eq!(reached("[::]:8901"), "[::1]:8901");
+        assert_eq!(reached("10.1.2.3:80"), "10.1.2.3:80");
+    }
+
+    #[test]
+    fn a_shell_takes_what_is_quoted_for_one_word() {
+        assert_eq!(quoted("/run/x.sock"), "/run/x.sock");
+        assert_eq!(quoted("/run/it's"), r"'/run/it'\''s'");
+    }
+}
