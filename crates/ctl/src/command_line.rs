@@ -105,21 +105,32 @@ pub enum Command {
         #[arg(value_name = "SECTION")]
         sections: Vec<SectionName>,
     },
+}
+
+/// What packages and brimctl itself call; kept out of the help and of completions.
+#[derive(Debug, Parser)]
+#[command(name = "brimctl")]
+pub enum Inner {
     /// Print a completion script
-    #[command(hide = true)]
     Completions {
-        /// The shell it is for.
+        /// The shell it is for
         shell: Shell,
     },
     /// Become a server (`run` starts its children by it)
-    #[command(hide = true)]
     ExecServer {
-        /// The process that started it.
+        /// The process that started it
         parent: i32,
-        /// The program and its arguments.
+        /// The program and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         program: Vec<OsString>,
     },
+}
+
+impl Inner {
+    /// Whether the first argument, after the program's name, is one of these.
+    pub fn is_meant(arguments: &[OsString]) -> bool {
+        arguments.get(1).is_some_and(|first| Self::has_subcommand(&first.to_string_lossy()))
+    }
 }
 
 /// One file instead of those of the machine.

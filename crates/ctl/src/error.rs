@@ -1,17 +1,17 @@
 use std::io;
 use std::path::PathBuf;
 
-use brim_config::{Address, Origin, SectionName};
+use brim_config::{Address, Origin, Problem, SectionName};
 use brim_launch::program::NotExecutable;
 use brim_launch::{Exit, NoSection};
 
 /// Why a command came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("{0}")]
-    NoSection(NoSection),
-    #[error("there is nothing to serve: {0}")]
-    NothingToServe(NoSection),
+    #[error("{missing}")]
+    NoSection { missing: NoSection, problems: Vec<Problem> },
+    #[error("no section has a server, as [wsgi] would; looked at {}", paths(.searched))]
+    NothingToServe { searched: Vec<PathBuf> },
     #[error("there is no section [{0}] in the configuration")]
     NoSuchSection(String),
     #[error("the programs of Brim cannot be found: {0}")]
@@ -35,9 +35,19 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// What is wrong with the files in which something is missing.
+    pub(crate) fn problems(&self) -> &[Problem] {
+        match self {
+            Self::NoSection { problems, .. } => problems,
+            _ => &[],
+        }
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::NoSection(_) | Self::NothingToServe(_) | Self::NoSuchSection(_) => Exit::Config,
+            Self::NoSection { .. } | Self::NothingToServe { .. } | Self::NoSuchSection(_) => {
+                Exit::Config
+            }
             Self::NotExecutable(NotExecutable { program, .. }) if program.origin.is_some() => {
                 Exit::Config
             }
@@ -51,4 +61,8 @@ impl Error {
 
 fn at(origin: Option<&Origin>) -> String {
     origin.map_or_else(String::new, |origin| format!("{origin}: "))
+}
+
+fn paths(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ")
 }

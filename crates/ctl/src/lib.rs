@@ -29,19 +29,28 @@ use std::process::ExitCode;
 use brim_launch::Exit;
 use clap::Parser as _;
 
-use command_line::{Cli, Command};
+use command_line::{Cli, Command, Inner};
 use error::Error;
 
 /// The whole program: reads the command line, does what it says, returns why it ends.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let done = match Cli::try_parse_from(arguments) {
-        Ok(cli) => obey(cli),
-        Err(usage) => return explain(&usage).into(),
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let done = if Inner::is_meant(&arguments) {
+        Inner::try_parse_from(arguments).map(obey_inner)
+    } else {
+        Cli::try_parse_from(arguments).map(obey)
     };
-    done.unwrap_or_else(|error| {
-        output::complain(&format!("brimctl: {error}"));
-        error.exit().into()
-    })
+    match done {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
+            for problem in error.problems() {
+                output::complain(&problem.to_string());
+            }
+            output::complain(&format!("brimctl: {error}"));
+            error.exit().into()
+        }
+        Err(usage) => explain(&usage).into(),
+    }
 }
 
 fn obey(cli: Cli) -> Result<ExitCode, Error> {
@@ -56,8 +65,14 @@ fn obey(cli: Cli) -> Result<ExitCode, Error> {
         Command::Stats { json, sections } => stats::stats(json, &sections),
         Command::Reload { sections } => reload::reload(&source::below(root), &sections),
         Command::Stop { sections } => stop::stop(&source::below(root), &sections),
-        Command::Completions { shell } => completions::completions(shell),
-        Command::ExecServer { parent, program } => run::server::exec(parent, &program),
+    };
+    exit.map(ExitCode::from)
+}
+
+fn obey_inner(inner: Inner) -> Result<ExitCode, Error> {
+    let exit = match inner {
+        Inner::Completions { shell } => completions::completions(shell),
+        Inner::ExecServer { parent, program } => run::server::exec(parent, &program),
     };
     exit.map(ExitCode::from)
 }

@@ -14,8 +14,8 @@ mod urls;
 mod watch;
 
 use brim_config::{HttpSection, SectionName};
+use brim_launch::Exit;
 use brim_launch::program::{Program, Source};
-use brim_launch::{Exit, NoSection};
 
 use crate::error::Error;
 use crate::output;
@@ -28,14 +28,14 @@ use watch::Watch;
 /// Returns the exit code of the server that ended first, or 0 when that was wanted.
 pub(crate) fn run(source: &Source, named: &[SectionName]) -> Result<u8, Error> {
     let loaded = Loaded::new(source);
-    let names = loaded.meant(named)?;
-    if names.is_empty() {
-        return Err(Error::NothingToServe(NoSection::new("wsgi", &loaded.tree)));
-    }
     let findings = loaded.check(named)?;
     if findings.failed() {
         output::findings(findings, &loaded.tree);
         return Ok(Exit::Config.code());
+    }
+    let names = loaded.meant(named)?;
+    if names.is_empty() {
+        return Err(loaded.nothing_to_serve());
     }
     let mut prepared = Vec::new();
     for name in &names {

@@ -40,9 +40,20 @@ impl<'a> Loaded<'a> {
             return Ok(self.tree.instances().collect());
         }
         match named.iter().find(|name| !self.has(name)) {
-            Some(missing) => Err(Error::NoSection(NoSection::new(missing.section(), &self.tree))),
+            Some(missing) => Err(self.without(missing)),
             None => Ok(named.to_vec()),
         }
+    }
+
+    /// The error that a section is not there.
+    pub(crate) fn without(&self, missing: &SectionName) -> Error {
+        let missing = NoSection::new(missing.section(), &self.tree);
+        Error::NoSection { missing, problems: self.problems.clone() }
+    }
+
+    /// The error that there is no section with a server.
+    pub(crate) fn nothing_to_serve(&self) -> Error {
+        Error::NothingToServe { searched: self.tree.searched().to_vec() }
     }
 
     /// Everything that is wrong: with the sections that were named, or with all there is.

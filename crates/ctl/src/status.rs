@@ -20,12 +20,7 @@ pub(crate) fn status(source: &Source, named: &[SectionName]) -> Result<Exit, Err
     let view = View::new(&loaded);
     let sections = if named.is_empty() { view.sections() } else { named.to_vec() };
     if sections.is_empty() {
-        let searched: Vec<_> =
-            loaded.tree.searched().iter().map(|path| path.display().to_string()).collect();
-        output::complain(&format!(
-            "nothing runs, and no section that could be served is in {}",
-            searched.join(" ")
-        ));
+        output::complain(&loaded.nothing_to_serve().to_string());
     } else {
         let mut table = Table::default();
         table.line(HEAD);

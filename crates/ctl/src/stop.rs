@@ -3,8 +3,8 @@
 use std::process::{Command, Stdio};
 
 use brim_config::SectionName;
+use brim_launch::Exit;
 use brim_launch::program::Source;
-use brim_launch::{Exit, NoSection};
 
 use crate::error::Error;
 use crate::source::Loaded;
@@ -21,7 +21,7 @@ pub(crate) fn stop(source: &Source, named: &[SectionName]) -> Result<Exit, Error
     for name in named {
         let sockets = triggered_by(name)?;
         if !loaded.has(name) && !is_active(name)? && sockets.is_empty() {
-            return Err(Error::NoSection(NoSection::new(name.section(), &loaded.tree)));
+            return Err(loaded.without(name));
         }
         units.push(name.unit());
         units.extend(sockets);

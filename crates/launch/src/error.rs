@@ -79,7 +79,7 @@ impl fmt::Display for NoSection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "there is no section [{}]", self.wanted)?;
         if self.sections.is_empty() {
-            write!(f, ", nor any other that could be started, such as [wsgi]")?;
+            write!(f, ", and no other that has a server")?;
         } else {
             let units: Vec<_> = self
                 .sections

@@ -49,7 +49,8 @@ fn hand_over(name: &SectionName, findings: &[Finding]) -> Exit {
         Ok(()) => Exit::Success,
         Err(ReloadError::Refused(problems)) => {
             // The server wrote them to the journal of its unit, which is that of this program, too.
-            let told = |line: &str| journal::is_journal() && problems.lines().any(|one| one == line);
+            let told =
+                |line: &str| journal::is_journal() && problems.lines().any(|one| one == line);
             print(findings.iter().filter(|finding| !told(&finding.text)));
             let found: HashSet<_> = findings.iter().map(|finding| finding.text.as_str()).collect();
             for line in problems.lines().filter(|line| !told(line) && !found.contains(line)) {

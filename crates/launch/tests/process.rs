@@ -121,9 +121,10 @@ fn a_missing_section_comes_with_what_is_wrong_with_the_files() {
     let mut lines = said.err.lines();
     assert!(lines.next().unwrap().starts_with("/etc/brim/brim.conf:1: "), "{}", said.err);
     assert!(
-        lines.last().unwrap().starts_with(
-            "there is no section [wsgi], nor any other that could be started, such as [wsgi]; looked at"
-        ),
+        lines
+            .last()
+            .unwrap()
+            .starts_with("there is no section [wsgi], and no other that has a server; looked at"),
         "{}",
         said.err
     );
@@ -135,7 +136,10 @@ fn a_hash_in_the_name_of_a_unit_is_told_its_right_name() {
     let said = said(&mut root.command(&["wsgi\\x23x"]));
     assert_eq!(
         (said.err.as_str(), said.code),
-        ("the unit of [wsgi#x] is brim@wsgi:x, found the instance wsgi\\x23x\n", 64)
+        (
+            "the unit of [wsgi#x] is brim@wsgi:x; start that one, a unit's name cannot hold a #\n",
+            64
+        )
     );
 }
 
