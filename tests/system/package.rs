@@ -21,11 +21,14 @@ const FILES: &[&str] = &[
     "/usr/lib/tmpfiles.d/brim.conf",
     "/usr/libexec/brim/brim-http",
     "/usr/libexec/brim/brim-launch",
+    "/usr/share/bash-completion/completions/brimctl",
     "/usr/share/dbus-1/system.d/net.brim.Brim1.conf",
     "/usr/share/man/man1/brimctl.1.gz",
     "/usr/share/man/man5/brim.conf.5.gz",
     "/usr/share/man/man7/brim.7.gz",
+    "/usr/share/fish/vendor_completions.d/brimctl.fish",
     "/usr/share/polkit-1/actions/net.brim.brim1.policy",
+    "/usr/share/zsh/vendor-completions/_brimctl",
 ];
 
 /// Two servers, and listeners of each sort.
