@@ -298,6 +298,7 @@ impl<P: Program> Daemon<P> {
         let acceptor = Some(acceptor);
         let running =
             Running { daemon: self, plan, workers, census, acceptor, addresses, counters };
+        tracing::info!("{}", running.serving());
         notify::ready(&running.status());
         running.start_pulse();
         Ok(running)
@@ -356,18 +357,22 @@ impl<P: Program> Running<P> {
             .sentence(&format!("brim@{}", self.daemon.name().instance()))
     }
 
+    /// What is served, and by how many.
+    fn serving(&self) -> String {
+        let addresses: Vec<_> = self.addresses.iter().map(ToString::to_string).collect();
+        match self.workers.len() {
+            1 => format!("serving {}, 1 worker", addresses.join(" ")),
+            workers => format!("serving {}, {workers} workers", addresses.join(" ")),
+        }
+    }
+
     /// The line for `systemctl status`. What has to be mended stands first.
     fn status(&self) -> String {
         let mismatch = self.mismatch();
         if let Some(mismatch) = &mismatch {
             tracing::error!("{mismatch}");
         }
-        let addresses: Vec<_> = self.addresses.iter().map(ToString::to_string).collect();
-        let workers = self.workers.len();
-        let serving = match workers {
-            1 => format!("serving {}, 1 worker", addresses.join(" ")),
-            _ => format!("serving {}, {workers} workers", addresses.join(" ")),
-        };
+        let serving = self.serving();
         let warnings = match self.daemon.warnings {
             0 => String::new(),
             1 => ", 1 warning in the journal".to_owned(),

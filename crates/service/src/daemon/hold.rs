@@ -39,6 +39,7 @@ impl<P: Program> Daemon<P> {
                             return Some(plan);
                         }
                         Err(problems) => {
+                            tracing::error!("reload refused, clients are turned away as before");
                             notify::ready(&status(&problems));
                             let _ = reply.send(Err(errors(&problems)));
                         }
