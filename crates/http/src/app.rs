@@ -75,8 +75,12 @@ impl AppContext {
 }
 
 /// A request on its way through the chain.
+// Boxed: it is handed on several times per request, and its parts are some 400 bytes.
 #[derive(Debug)]
-pub struct Request {
+pub struct Request(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     head: Parts,
     body: Body,
     exchange: Rc<Exchange>,
@@ -84,27 +88,27 @@ pub struct Request {
 
 impl Request {
     pub(crate) fn new(head: Parts, body: Body, exchange: Rc<Exchange>) -> Self {
-        Self { head, body, exchange }
+        Self(Box::new(Inner { head, body, exchange }))
     }
 
     /// The method.
     pub fn method(&self) -> &Method {
-        &self.head.method
+        &self.0.head.method
     }
 
     /// The target as it came.
     pub fn uri(&self) -> &Uri {
-        &self.head.uri
+        &self.0.head.uri
     }
 
     /// The target's path with its percent escapes decoded; what is not UTF-8 becomes U+FFFD.
     pub fn path(&self) -> Cow<'_, str> {
-        percent_decode_str(self.head.uri.path()).decode_utf8_lossy()
+        percent_decode_str(self.0.head.uri.path()).decode_utf8_lossy()
     }
 
     /// The target's query as it came, without the question mark.
     pub fn query(&self) -> Option<&str> {
-        self.head.uri.query()
+        self.0.head.uri.query()
     }
 
     /// The value of a query parameter, decoded; the last one where there are several.
@@ -120,32 +124,32 @@ impl Request {
 
     /// HTTP/1.0 or HTTP/1.1.
     pub fn version(&self) -> Version {
-        self.head.version
+        self.0.head.version
     }
 
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
-        &self.head.headers
+        &self.0.head.headers
     }
 
     /// The headers, to be changed for the apps that follow.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.head.headers
+        &mut self.0.head.headers
     }
 
     /// The body.
     pub fn body(&mut self) -> &mut Body {
-        &mut self.body
+        &mut self.0.body
     }
 
     /// The body, when the rest of the request is no longer needed.
     pub fn into_body(self) -> Body {
-        self.body
+        self.0.body
     }
 
     /// The exchange: transaction id, addresses, what the access line says.
     pub fn exchange(&self) -> &Exchange {
-        &self.exchange
+        &self.0.exchange
     }
 }
 

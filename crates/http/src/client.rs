@@ -1,10 +1,34 @@
 //! Who the client is: the peer, unless the peer is a proxy that we trust.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use brim_config::TrustedProxies;
 use brim_service::PeerAddress;
 use http::{HeaderMap, HeaderName};
+
+/// A connection's peer: its address, and that as text, made once for all its requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: PeerAddress,
+    pub(crate) text: Option<Rc<str>>,
+}
+
+impl Peer {
+    pub(crate) fn new(address: PeerAddress) -> Self {
+        Self { address, text: address.map(|peer| text(peer.ip())) }
+    }
+
+    /// The text of a client's address.
+    pub(crate) fn text_of(&self, client: Option<IpAddr>) -> Option<Rc<str>> {
+        let own = self.address.map(|peer| peer.ip().to_canonical());
+        if client == own { self.text.clone() } else { client.map(text) }
+    }
+}
+
+fn text(ip: IpAddr) -> Rc<str> {
+    ip.to_canonical().to_string().into()
+}
 
 const CLUSTER: HeaderName = HeaderName::from_static("x-cluster-client-ip");
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");

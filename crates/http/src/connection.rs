@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use brim_config::Address;
-use brim_service::{Connection, Current, Open, PeerAddress, Stream};
+use brim_service::{Connection, Current, Open, Stream};
 use bytes::Bytes;
 use http::StatusCode;
 use hyper_util::rt::TokioIo;
@@ -24,6 +24,7 @@ mod linger;
 
 pub(crate) use clock::Clock;
 
+use crate::client::Peer;
 use crate::error;
 use crate::exchange::{self, End, Exchange, Service};
 use crate::worker::HttpWorker;
@@ -34,7 +35,7 @@ use io::Io;
 pub(crate) async fn serve(current: Current<HttpWorker>, connection: Connection) {
     let Connection { stream, peer, local, open } = connection;
     let clock = Rc::new(Clock::new(current.get().times));
-    let shell = Shell { current, clock, peer, local, _open: open };
+    let shell = Shell { current, clock, peer: Peer::new(peer), local, _open: open };
     shell.run(stream).await;
 }
 
@@ -51,7 +52,7 @@ pub(crate) async fn turn_away(mut stream: Stream) {
 struct Shell {
     current: Current<HttpWorker>,
     clock: Rc<Clock>,
-    peer: PeerAddress,
+    peer: Peer,
     local: Arc<Address>,
     _open: Open,
 }
@@ -110,7 +111,7 @@ impl Shell {
     /// Lets hyper speak HTTP until silence, refusal or the end.
     async fn speak(&self, stream: Stream, rest: Bytes) -> Spoken {
         let io = TokioIo::new(Io::new(stream, rest, self.clock.clone()));
-        let service = Service::new(self.current.clone(), self.clock.clone(), self.peer);
+        let service = Service::new(self.current.clone(), self.clock.clone(), self.peer.clone());
         let mut hyper = self.current.get().protocol.serve_connection(io, service);
         let mut look = pin!(sleep(std::time::Duration::ZERO));
         let (result, due) = std::future::poll_fn(|cx| {
@@ -161,12 +162,13 @@ impl Shell {
             Spoken::Over(stream) => {
                 let sample = self.clock.take_sample();
                 if !sample.is_empty() {
-                    Exchange::unheard(&self.current.get(), self.peer, &sample).finish(End::Broken);
+                    Exchange::unheard(&self.current.get(), self.peer.clone(), &sample)
+                        .finish(End::Broken);
                 } else if self.clock.is_body_open() {
                     linger::linger(stream, times.linger, times.linger_total).await;
                 }
             }
-            Spoken::Stuck => tracing::debug!(peer = ?self.peer, "the client takes no more"),
+            Spoken::Stuck => tracing::debug!(peer = ?self.peer.address, "the client takes no more"),
             Spoken::Silent(..) => {}
         }
     }
@@ -174,10 +176,10 @@ impl Shell {
     /// Counts and logs a head that got no further.
     fn refused(&self, status: StatusCode) {
         let sample = self.clock.take_sample();
-        let exchange = Exchange::unheard(&self.current.get(), self.peer, &sample);
+        let exchange = Exchange::unheard(&self.current.get(), self.peer.clone(), &sample);
         exchange.set_status(status);
         exchange.finish(End::Complete);
-        tracing::debug!(peer = ?self.peer, local = %self.local, %status, "refused a head");
+        tracing::debug!(peer = ?self.peer.address, local = %self.local, %status, "refused a head");
     }
 }
 

@@ -20,7 +20,7 @@ use crate::admission;
 use crate::app::Request;
 use crate::body::{Body, Response, Sending};
 use crate::chain::Chain;
-use crate::client;
+use crate::client::{self, Peer};
 use crate::connection::Clock;
 use crate::error::{Blame, Error};
 use crate::txn;
@@ -48,8 +48,9 @@ pub struct Exchange {
     worker: Rc<HttpWorker>,
     pub(crate) start: Instant,
     pub(crate) txn: Box<str>,
-    pub(crate) peer: PeerAddress,
+    pub(crate) peer: Peer,
     pub(crate) client: Option<IpAddr>,
+    pub(crate) client_text: Option<Rc<str>>,
     pub(crate) method: Option<Method>,
     pub(crate) target: Uri,
     pub(crate) version: Option<Version>,
@@ -83,8 +84,8 @@ pub(crate) struct Said {
 }
 
 impl Exchange {
-    fn begin(worker: Rc<HttpWorker>, head: &http::request::Parts, peer: PeerAddress) -> Self {
-        let client = client::address(peer, &head.headers, &worker.trusted_proxies);
+    fn begin(worker: Rc<HttpWorker>, head: &http::request::Parts, peer: Peer) -> Self {
+        let client = client::address(peer.address, &head.headers, &worker.trusted_proxies);
         let shown = match worker.log.is_off() {
             true => Shown::default(),
             false => Shown {
@@ -101,6 +102,7 @@ impl Exchange {
         Self {
             start: Instant::now(),
             txn: txn::of(&head.headers),
+            client_text: peer.text_of(client),
             peer,
             client,
             method: Some(head.method.clone()),
@@ -118,7 +120,7 @@ impl Exchange {
     }
 
     /// The record of a head that never became a request: what can be read of its first line.
-    pub(crate) fn unheard(worker: &Rc<HttpWorker>, peer: PeerAddress, sample: &[u8]) -> Self {
+    pub(crate) fn unheard(worker: &Rc<HttpWorker>, peer: Peer, sample: &[u8]) -> Self {
         let line = sample.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
         let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
         let method = words.next().and_then(|word| Method::from_bytes(word).ok());
@@ -132,8 +134,9 @@ impl Exchange {
             worker: worker.clone(),
             start: Instant::now(),
             txn: txn::random(),
+            client: peer.address.map(|peer| peer.ip().to_canonical()),
+            client_text: peer.text.clone(),
             peer,
-            client: peer.map(|peer| peer.ip().to_canonical()),
             method: target.as_ref().and(method),
             target: target.unwrap_or_default(),
             version,
@@ -154,7 +157,7 @@ impl Exchange {
 
     /// The peer's address; `None` over a Unix socket.
     pub fn peer(&self) -> PeerAddress {
-        self.peer
+        self.peer.address
     }
 
     /// The client's address: the peer's, or what a trusted proxy says.
@@ -230,11 +233,11 @@ impl Exchange {
 pub(crate) struct Service {
     current: Current<HttpWorker>,
     clock: Rc<Clock>,
-    peer: PeerAddress,
+    peer: Peer,
 }
 
 impl Service {
-    pub(crate) fn new(current: Current<HttpWorker>, clock: Rc<Clock>, peer: PeerAddress) -> Self {
+    pub(crate) fn new(current: Current<HttpWorker>, clock: Rc<Clock>, peer: Peer) -> Self {
         Self { current, clock, peer }
     }
 }
@@ -248,7 +251,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         // The state that is current now answers the whole request, whatever a reload brings.
         let worker = self.current.get();
         let (head, incoming) = request.into_parts();
-        let exchange = Rc::new(Exchange::begin(worker.clone(), &head, self.peer));
+        let exchange = Rc::new(Exchange::begin(worker.clone(), &head, self.peer.clone()));
         self.clock.begin(exchange.clone(), worker.times);
         let clock = self.clock.clone();
         let body = Body::new(incoming, clock.clone(), exchange.clone(), worker.limits.body);

@@ -1,6 +1,8 @@
 //! Brim's own format: eighteen fields (and what apps add) with a space between them.
 
-use std::io::Write;
+use std::time::Duration;
+
+use http::HeaderValue;
 
 use super::line::Line;
 
@@ -8,11 +10,9 @@ use super::line::Line;
 pub(crate) fn write(line: &Line<'_>, out: &mut Vec<u8>) {
     let exchange = line.exchange;
     let said = exchange.said.borrow();
-    let bytes =
-        |value: &Option<http::HeaderValue>| value.as_ref().map(|value| value.as_bytes().to_owned());
-    text(out, line.client().as_deref());
-    text(out, line.peer().as_deref());
-    field(out, bytes(&exchange.shown.auth_token).as_deref());
+    text(out, line.client());
+    text(out, line.peer());
+    field(out, exchange.shown.auth_token.as_ref().map(HeaderValue::as_bytes));
     text(out, said.remote_user.as_deref());
     text(out, Some(line.stamp));
     text(out, line.method());
@@ -21,10 +21,10 @@ pub(crate) fn write(line: &Line<'_>, out: &mut Vec<u8>) {
     number(out, u64::from(line.status));
     number(out, exchange.bytes_out.get());
     number(out, exchange.bytes_in.get());
-    field(out, exchange.shown.referer.as_ref().map(http::HeaderValue::as_bytes));
-    field(out, exchange.shown.user_agent.as_ref().map(http::HeaderValue::as_bytes));
+    field(out, exchange.shown.referer.as_ref().map(HeaderValue::as_bytes));
+    field(out, exchange.shown.user_agent.as_ref().map(HeaderValue::as_bytes));
     text(out, Some(&exchange.txn));
-    let _ = write!(out, "{:.5} ", line.seconds());
+    seconds(out, line.elapsed());
     text(out, line.broken.then_some("disconnect"));
     text(out, said.authenticated_user.as_deref());
     text(out, said.source.as_deref());
@@ -59,17 +59,32 @@ fn field(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes {
         None | Some([]) => out.push(b'-'),
         Some(bytes) => {
-            for &byte in bytes {
-                if (0x21..=0x7e).contains(&byte) && byte != b'%' {
-                    out.push(byte);
-                } else {
-                    let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-                    out.push(b'%');
-                    out.extend_from_slice(&digits);
-                }
+            let mut rest = bytes;
+            while let Some(odd) = rest.iter().position(|byte| !is_plain(*byte)) {
+                out.extend_from_slice(rest.get(..odd).unwrap_or_default());
+                let byte = rest.get(odd).copied().unwrap_or_default();
+                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+                out.push(b'%');
+                out.extend_from_slice(&digits);
+                rest = rest.get(odd + 1..).unwrap_or_default();
             }
+            out.extend_from_slice(rest);
         }
     }
+    out.push(b' ');
+}
+
+fn is_plain(byte: u8) -> bool {
+    (0x21..=0x7e).contains(&byte) && byte != b'%'
+}
+
+/// Seconds with five decimals.
+fn seconds(out: &mut Vec<u8>, time: Duration) {
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(digits.format(time.as_secs()).as_bytes());
+    let decimals = digits.format(100_000 + time.subsec_micros() / 10);
+    out.push(b'.');
+    out.extend_from_slice(decimals.get(1..).unwrap_or_default().as_bytes());
     out.push(b' ');
 }
 
@@ -96,6 +111,14 @@ mod tests {
             assert!(escaped.contains(part.as_str()), "{part}");
         }
         assert_eq!(escaped.len(), expected.iter().map(String::len).sum::<usize>() + 1);
+    }
+
+    #[test]
+    fn the_duration_has_five_decimals() {
+        let mut out = Vec::new();
+        seconds(&mut out, Duration::from_micros(2_120_009));
+        seconds(&mut out, Duration::from_nanos(1));
+        assert_eq!(out, b"2.12000 0.00000 ");
     }
 
     #[test]

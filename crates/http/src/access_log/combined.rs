@@ -9,8 +9,7 @@ pub(crate) fn write(line: &Line<'_>, out: &mut Vec<u8>) {
     let exchange = line.exchange;
     let said = exchange.said.borrow();
     let user = said.authenticated_user.as_deref().or(said.remote_user.as_deref());
-    let client = line.client();
-    let _ = write!(out, "{} - ", client.as_deref().unwrap_or("-"));
+    let _ = write!(out, "{} - ", line.client().unwrap_or("-"));
     match user.filter(|user| !user.is_empty()) {
         Some(user) => escape(out, user.as_bytes(), true),
         None => out.push(b'-'),

@@ -8,9 +8,9 @@ use super::line::Line;
 struct Record<'a> {
     time: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<String>,
+    client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<String>,
+    peer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remote_user: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ pub(crate) fn write(line: &Line<'_>, out: &mut Vec<u8>) {
         referer: header(&exchange.shown.referer),
         user_agent: header(&exchange.shown.user_agent),
         txn: &exchange.txn,
-        seconds: (line.seconds() * 1e5).round() / 1e5,
+        seconds: (line.elapsed().as_secs_f64() * 1e5).round() / 1e5,
         disconnect: line.broken,
         source: said.source.as_deref(),
         log_info: &said.log_info,

@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Version, header};
 use percent_encoding::percent_decode_str;
@@ -16,12 +16,12 @@ pub(crate) struct Line<'a> {
 }
 
 impl Line<'_> {
-    pub(crate) fn client(&self) -> Option<String> {
-        self.exchange.client.map(|client| client.to_string())
+    pub(crate) fn client(&self) -> Option<&str> {
+        self.exchange.client_text.as_deref()
     }
 
-    pub(crate) fn peer(&self) -> Option<String> {
-        self.exchange.peer.map(|peer: SocketAddr| peer.ip().to_canonical().to_string())
+    pub(crate) fn peer(&self) -> Option<&str> {
+        self.exchange.peer.text.as_deref()
     }
 
     pub(crate) fn method(&self) -> Option<&str> {
@@ -60,8 +60,8 @@ impl Line<'_> {
         }
     }
 
-    pub(crate) fn seconds(&self) -> f64 {
-        self.exchange.start.elapsed().as_secs_f64()
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.exchange.start.elapsed()
     }
 
     /// Request headers, `Name:value` joined by new lines; secrets are not shown.
