@@ -34,10 +34,6 @@ help:
 
 run: setup-build
 	$(CARGO) build --locked -p brim-ctl -p brim-http -p brim-launch --bins
-	@echo
-	@echo '  http://127.0.0.1:8901/echo     curl http://127.0.0.1:8901/echo --data-binary hello'
-	@echo '  http://127.0.0.1:8901/stats    Ctrl-C ends it'
-	@echo
 	$(CARGO_TARGET_DIR)/debug/brimctl run -c examples/hello/brim.conf
 
 test: setup
