@@ -87,11 +87,6 @@ impl Findings {
         self.list.is_empty()
     }
 
-    /// Whether this very line was found.
-    pub fn contains(&self, text: &str) -> bool {
-        self.known.contains(text)
-    }
-
     /// All of them, those of one file together in the order of lines, the files in the order given
     /// and then by name; what belongs to no file comes first.
     pub fn arranged(self, files: &[PathBuf]) -> Vec<Finding> {

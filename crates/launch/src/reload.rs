@@ -56,6 +56,9 @@ fn hand_over(name: &SectionName, findings: &[Finding]) -> Exit {
             for line in problems.lines().filter(|line| !told(line) && !found.contains(line)) {
                 journal::error(line);
             }
+            if !journal::is_journal() {
+                journal::error("reload refused, the old configuration goes on");
+            }
             refused
         }
         Err(error @ (ReloadError::NoBus(_) | ReloadError::NobodyThere(_))) => {
