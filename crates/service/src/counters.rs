@@ -10,9 +10,8 @@ pub(crate) struct CounterFile(Option<PathBuf>);
 impl CounterFile {
     /// In the first directory of `RUNTIME_DIRECTORY`.
     pub(crate) fn from_environment() -> Self {
-        let directories = std::env::var_os("RUNTIME_DIRECTORY");
-        let first = directories.as_deref().and_then(|all| std::env::split_paths(all).next());
-        Self(first.map(|directory| directory.join("counters")))
+        let directory = crate::first_directory("RUNTIME_DIRECTORY");
+        Self(directory.map(|directory| directory.join("counters")))
     }
 
     /// Puts what the file says into the registry. A file that is not readable costs a warning.

@@ -14,6 +14,10 @@
 //! 9. `daemon/drain`: everything that is open ends well.
 #![forbid(unsafe_code)]
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
 mod acceptor;
 mod bus;
 pub mod command_line;
@@ -52,9 +56,38 @@ pub(crate) fn epoch_seconds() -> u64 {
 /// Where this process's access lines go by default: a file in systemd's log directory, or standard
 /// output where there is none (`brimctl run`).
 pub fn access_log_file(name: &brim_config::SectionName) -> AccessOutput {
-    let directories = std::env::var_os("LOGS_DIRECTORY");
-    let first = directories.as_deref().and_then(|all| std::env::split_paths(all).next());
+    let first = first_directory("LOGS_DIRECTORY");
     first.map_or(AccessOutput::Stdout, |directory| {
         AccessOutput::File(directory.join(format!("{}-access.log", name.instance())))
     })
+}
+
+/// The first of the directories that systemd names in a variable.
+fn first_directory(variable: &str) -> Option<PathBuf> {
+    let directories = std::env::var_os(variable).filter(|value| !value.is_empty());
+    directories.map(|directories| first_of(&directories).to_owned())
+}
+
+/// Colons separate directories, and may be part of one, for they are part of an instance's name
+/// (`/run/brim-state/wsgi:x`); that the next one begins with `/` tells them apart.
+fn first_of(directories: &OsStr) -> &Path {
+    let bytes = directories.as_bytes();
+    let end = bytes.windows(2).position(|two| two == b":/").unwrap_or(bytes.len());
+    Path::new(OsStr::from_bytes(bytes.get(..end).unwrap_or(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_colon_in_the_name_of_an_instance_is_no_separator() {
+        for (value, first) in [
+            ("/run/brim-state/wsgi:x", "/run/brim-state/wsgi:x"),
+            ("/run/brim-state/wsgi:x:/run/other", "/run/brim-state/wsgi:x"),
+            ("/run/brim-state/wsgi:/run/other", "/run/brim-state/wsgi"),
+        ] {
+            assert_eq!(first_of(OsStr::new(value)), Path::new(first));
+        }
+    }
 }

@@ -44,6 +44,8 @@ impl<P: Program> Running<P> {
         }
         self.counters.save(&self.daemon.shared.registry());
         tracing::info!("drained");
+        // systemd would go on showing the last one.
+        notify::status("");
     }
 
     /// Waits until nothing is left, telling systemd once a second that it is worth waiting.
