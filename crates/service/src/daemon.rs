@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brim_config::{Cause, Problem, SectionName, Severity, has_errors};
+use brim_config::{Cause, Problem, SectionName, Severity, Tree, has_errors};
 use brim_stats::Registry;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -61,14 +61,22 @@ fn print(text: &str) -> Exit {
 }
 
 fn check<P: Program>(program: &P, target: &Target) -> Exit {
-    let (tree, mut problems) = target.load();
-    problems.extend(program.plan(&tree, &target.name).1);
-    problems.retain(|problem| problem.concerns(&target.name.section()));
+    let (_, _, problems) = examine(program, target);
     let lines: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
     match print(&lines) {
         Exit::Success if has_errors(&problems) => Exit::Config,
         exit => exit,
     }
+}
+
+/// Reads the configuration and plans the section, with the problems that its daemon has to mind:
+/// of the files, of the defaults, of the section, and of whatever the section refers to.
+fn examine<P: Program>(program: &P, target: &Target) -> (Tree, Option<P::Plan>, Vec<Problem>) {
+    let (tree, mut problems) = target.load();
+    problems.retain(|problem| problem.concerns(&target.name.section()));
+    let (plan, of_section) = program.plan(&tree, &target.name);
+    problems.extend(of_section);
+    (tree, plan, problems)
 }
 
 fn serve<P: Program>(program: P, target: Target) -> Exit {
@@ -113,8 +121,9 @@ async fn live<P: Program>(program: P, target: Target, held: Vec<Held>, log: LogH
     match daemon.start(Arc::new(plan), held).await {
         Ok(mut running) => running.govern().await,
         Err(error) => {
-            tracing::error!("{error}");
-            notify::status(&error.to_string());
+            let sentence = error.with_causes();
+            tracing::error!("{sentence}");
+            notify::status(&sentence);
             error.exit()
         }
     }
@@ -132,6 +141,13 @@ enum StartError {
 }
 
 impl StartError {
+    /// What happened, and because of what.
+    fn with_causes(&self) -> String {
+        let first: Option<&dyn std::error::Error> = Some(self);
+        let chain = std::iter::successors(first, |error| error.source());
+        chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
     fn exit(&self) -> Exit {
         match self {
             Self::Socket(SocketError::Bind { source, .. })
@@ -224,10 +240,7 @@ impl<P: Program> Daemon<P> {
     async fn read(&mut self) -> Result<P::Plan, Vec<Problem>> {
         let (program, target) = (self.program.clone(), self.target.clone());
         let read = move || {
-            let (tree, mut problems) = target.load();
-            let (plan, of_section) = program.plan(&tree, &target.name);
-            problems.extend(of_section);
-            problems.retain(|problem| problem.concerns(&target.name.section()));
+            let (tree, plan, problems) = examine(&*program, &target);
             (plan, problems, tree.instances().map(|name| name.section()).collect::<Vec<_>>())
         };
         let Ok((plan, problems, sections)) = tokio::task::spawn_blocking(read).await else {
