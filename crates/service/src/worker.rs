@@ -154,6 +154,8 @@ async fn run<P: Program>(
     if let Some(period) = start.beat {
         tokio::task::spawn_local(beat(beats, period));
     }
+    // A reload is no restart: this is set once.
+    context.stats.counter("start_time").set(crate::epoch_seconds());
     let current = match build::<P>(&start.plan, &context) {
         Ok(state) => Current(Rc::new(RefCell::new(state))),
         Err(reason) => return drop(ready.send(Err(reason))),
@@ -201,7 +203,6 @@ fn build<P: Program>(
     plan: &Arc<P::Plan>,
     context: &WorkerContext,
 ) -> Result<Rc<P::Worker>, String> {
-    context.stats.counter("start_time").set(crate::epoch_seconds());
     catch_unwind(AssertUnwindSafe(|| Rc::new(P::worker(plan, context.clone())))).map_err(|panic| {
         let text = panic
             .downcast_ref::<String>()
