@@ -135,6 +135,7 @@ impl Shell {
             (_, Some(Due::HeadTimeout)) => {
                 Spoken::Refused(stream, StatusCode::REQUEST_TIMEOUT, "the head came too slowly")
             }
+            (_, Some(Due::Gone)) => Spoken::Over(stream),
             (_, Some(_)) => Spoken::Stuck,
             (result, None) => match self.clock.refused() {
                 Some(status) => Spoken::Refused(stream, status, refusal(status)),
@@ -160,11 +161,12 @@ impl Shell {
                 linger::linger(stream, times.linger, times.linger_total).await;
             }
             Spoken::Over(stream) => {
-                let sample = self.clock.take_sample();
-                if !sample.is_empty() {
-                    Exchange::unheard(&self.current.get(), self.peer.clone(), &sample)
-                        .finish(End::Broken);
-                } else if self.clock.is_body_open() {
+                // Of a body that nobody read, what came last is a part, and no head.
+                let body_open = self.clock.is_body_open();
+                if let Some(exchange) = self.unheard().filter(|_| !body_open) {
+                    exchange.finish(End::Broken);
+                }
+                if body_open || linger::is_unread(&stream) {
                     linger::linger(stream, times.linger, times.linger_total).await;
                 }
             }
@@ -173,10 +175,20 @@ impl Shell {
         }
     }
 
+    /// The record of a head that did not become a request, unless there was none: empty lines are
+    /// not the beginning of one.
+    fn unheard(&self) -> Option<Exchange> {
+        let sample = self.clock.take_sample();
+        let (worker, since) = (self.current.get(), self.clock.since());
+        (!sample.trim_ascii().is_empty())
+            .then(|| Exchange::unheard(&worker, self.peer.clone(), since, &sample))
+    }
+
     /// Counts and logs a head that got no further.
     fn refused(&self, status: StatusCode) {
         let sample = self.clock.take_sample();
-        let exchange = Exchange::unheard(&self.current.get(), self.peer.clone(), &sample);
+        let (worker, since) = (self.current.get(), self.clock.since());
+        let exchange = Exchange::unheard(&worker, self.peer.clone(), since, &sample);
         exchange.set_status(status);
         exchange.finish(End::Complete);
         tracing::debug!(peer = ?self.peer.address, local = %self.local, %status, "refused a head");

@@ -120,7 +120,13 @@ impl Exchange {
     }
 
     /// The record of a head that never became a request: what can be read of its first line.
-    pub(crate) fn unheard(worker: &Rc<HttpWorker>, peer: Peer, sample: &[u8]) -> Self {
+    /// `since`: when it began.
+    pub(crate) fn unheard(
+        worker: &Rc<HttpWorker>,
+        peer: Peer,
+        since: Instant,
+        sample: &[u8],
+    ) -> Self {
         let line = sample.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
         let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
         let method = words.next().and_then(|word| Method::from_bytes(word).ok());
@@ -132,7 +138,7 @@ impl Exchange {
         };
         Self {
             worker: worker.clone(),
-            start: Instant::now(),
+            start: since,
             txn: txn::random(),
             client: peer.address.map(|peer| peer.ip().to_canonical()),
             client_text: peer.text.clone(),

@@ -12,6 +12,9 @@ use crate::worker::Times;
 const PARK_AFTER: Duration = Duration::from_millis(200);
 /// How often a connection with work in progress is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a client that has ended its half may wait for its response to begin. Most of those
+/// clients are gone altogether, and what their requests cost is better spent on others.
+const GRACE: Duration = Duration::from_secs(1);
 /// Bytes of a head that are kept, so that a request which hyper refuses can be logged.
 const SAMPLE: usize = 512;
 
@@ -37,6 +40,8 @@ pub(crate) enum Due {
     HeadTimeout,
     /// The client does not take its response.
     WriteTimeout,
+    /// The client has ended its half and got no response in time.
+    Gone,
 }
 
 /// The time somebody waits for a request's body.
@@ -68,6 +73,8 @@ pub(crate) struct Clock {
     /// hyper has taken the whole response; what is left is to flush it.
     produced: Cell<bool>,
     body_open: Cell<bool>,
+    /// When the client ended its half, during an exchange.
+    ended: Cell<Option<Instant>>,
     body: RefCell<BodyClock>,
     write_blocked: Cell<Option<Instant>>,
     sample: RefCell<Vec<u8>>,
@@ -83,6 +90,7 @@ impl Clock {
             exchange: RefCell::default(),
             produced: Cell::new(false),
             body_open: Cell::new(false),
+            ended: Cell::new(None),
             body: RefCell::default(),
             write_blocked: Cell::new(None),
             sample: RefCell::default(),
@@ -119,8 +127,31 @@ impl Clock {
         self.enter(Phase::Exchange);
         self.sample.borrow_mut().clear();
         self.produced.set(false);
+        self.ended.set(None);
         *self.body.borrow_mut() = BodyClock::default();
         *self.exchange.borrow_mut() = Some(exchange);
+    }
+
+    /// The client has ended its half. Whether to keep that from hyper, which would drop the exchange
+    /// at once: a client may well do so and still want its response. While a body is open its end
+    /// matters, but not before the app has seen what came until then: that takes one more turn.
+    pub(crate) fn hides_end(&self, cx: &Context<'_>) -> bool {
+        if self.phase.get() != Phase::Exchange {
+            return false;
+        }
+        if self.ended.get().is_none() {
+            self.ended.set(Some(Instant::now()));
+            cx.waker().wake_by_ref();
+            return true;
+        }
+        !self.body_open.get()
+    }
+
+    /// Whether somebody whose half is ended has waited long enough.
+    fn is_gone(&self, now: Instant) -> bool {
+        let exchange = self.exchange.borrow();
+        let waits = exchange.as_ref().is_some_and(|exchange| exchange.status.get().is_none());
+        waits && self.ended.get().is_some_and(|since| now.duration_since(since) >= GRACE)
     }
 
     /// hyper has taken (or dropped) the whole response.
@@ -228,6 +259,7 @@ impl Clock {
             Phase::Idle => Due::Wait(PARK_AFTER - elapsed),
             Phase::Head if elapsed >= times.head => Due::HeadTimeout,
             Phase::Head => Due::Wait((times.head - elapsed).min(PARK_AFTER)),
+            Phase::Exchange if self.is_gone(now) => Due::Gone,
             Phase::Exchange => {
                 self.expire_body(now, &times);
                 Due::Wait(LOOK.min(times.body))

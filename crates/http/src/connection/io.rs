@@ -52,6 +52,7 @@ impl AsyncRead for Io {
         }
         match buffer.filled().get(before..) {
             Some(bytes) if !bytes.is_empty() => this.clock.read(bytes),
+            _ if buffer.remaining() > 0 && this.clock.hides_end(cx) => return Poll::Pending,
             _ => {}
         }
         Poll::Ready(Ok(()))

@@ -14,6 +14,11 @@ pub(crate) async fn write(stream: &mut Stream, response: &[u8]) {
     let _ = timeout(REFUSAL, stream.write_all(response)).await;
 }
 
+/// Whether the client has sent something that nobody has read. It would cost the last answer.
+pub(crate) fn is_unread(stream: &Stream) -> bool {
+    stream.try_read(&mut [0]).is_ok_and(|count| count > 0)
+}
+
 /// Closes our half, then reads and discards what the client still sends: closing with unread bytes
 /// makes the kernel reset the connection, and a client that is still sending then sees a broken pipe
 /// instead of its answer. Ends after `silence`, and after `time` in all.
