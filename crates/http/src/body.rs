@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -48,11 +49,12 @@ impl Body {
         }
     }
 
-    /// At most `limit` bytes from the front. What comes after them stays unread.
+    /// At most `limit` bytes from the front. What comes after them stays unread; a client that
+    /// goes away in the middle has sent what it has sent.
     pub async fn read_up_to(&mut self, limit: usize) -> Result<Bytes, Error> {
         let mut first = match self.chunk().await {
+            Some(Err(Error::Gone(_))) | None => return Ok(Bytes::new()),
             Some(chunk) => chunk?,
-            None => return Ok(Bytes::new()),
         };
         if first.len() >= limit || self.incoming.is_end_stream() {
             first.truncate(limit);
@@ -62,8 +64,8 @@ impl Body {
         let mut all = BytesMut::from(first);
         while all.len() < limit {
             match self.chunk().await {
+                Some(Err(Error::Gone(_))) | None => break,
                 Some(chunk) => all.extend_from_slice(&chunk?),
-                None => break,
             }
         }
         all.truncate(limit);
@@ -241,7 +243,9 @@ impl http_body::Body for Sending {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        // A panic here would take the whole connection along, and with it the access line.
+        let frame = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.body).poll_frame(cx)));
+        let frame = frame.unwrap_or(Poll::Ready(Some(Err(Error::Panic))));
         match &frame {
             Poll::Ready(Some(Ok(frame))) => {
                 this.exchange.add_bytes_out(frame.data_ref().map_or(0, |data| data.len() as u64));

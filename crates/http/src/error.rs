@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::io;
 
 use http::{HeaderValue, StatusCode, header};
 
@@ -74,7 +75,13 @@ impl Error {
 
     /// What reading a body came to.
     pub(crate) fn reading(error: hyper::Error) -> Self {
-        if error.is_parse() || error.is_user() {
+        // Of broken chunks hyper says no more than that the data is not valid.
+        let source = std::error::Error::source(&error);
+        let broken =
+            source.and_then(|source| source.downcast_ref::<io::Error>()).is_some_and(|io| {
+                matches!(io.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+            });
+        if broken || error.is_parse() || error.is_user() {
             Self::BodyMalformed(error)
         } else {
             Self::Gone(error)

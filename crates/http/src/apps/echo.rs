@@ -4,7 +4,7 @@ use brim_config::{Reader, Size};
 use brim_stats::{Counter, Stat};
 
 use crate::app::{App, AppContext, Request};
-use crate::body::{Response, ResponseBody};
+use crate::body::Response;
 use crate::chain::Next;
 use crate::error::Error;
 
@@ -45,11 +45,7 @@ impl App for Echo {
             return next.call(request).await;
         }
         self.requests.incr();
-        let body = match request.body().read_up_to(self.conf.max_echo).await {
-            // A client that left gets what it sent, if it is still there to get it.
-            Err(Error::Gone(_)) => ResponseBody::Empty,
-            body => body?.into(),
-        };
-        Ok(Response::new(body))
+        let body = request.body().read_up_to(self.conf.max_echo).await?;
+        Ok(Response::new(body.into()))
     }
 }
