@@ -1,0 +1,25 @@
+//! The real `brim-http` over real sockets.
+//!
+//! The test plays systemd: it opens the listening socket, hands it over, hears `READY=1`, and ends
+//! what it started. `support` is that; each other file is a subject.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
+
+mod support;
+
+mod access_log;
+mod bus;
+mod chain;
+mod command_line;
+mod conversation;
+mod counters;
+mod drain;
+mod echo;
+mod hello;
+mod holding;
+mod limits;
+mod linger;
+mod panics;
+mod reload;
+mod room;
+mod stats;
+mod timeouts;

@@ -1,0 +1,53 @@
+//! How many connections there may be, and who gets them.
+
+use crate::support::{Client, eventually, get, serve};
+
+#[test]
+fn one_more_than_concurrent_per_worker_waits_and_is_served_when_another_leaves() {
+    let daemon = serve("apps = echo\nworkers = 2\nconcurrent_per_worker = 3");
+    let mut open: Vec<Client> = (0..6).map(|_| daemon.client()).collect();
+    for client in &mut open {
+        assert_eq!(client.get("/echo").status, 200);
+    }
+    let mut waiting = daemon.client();
+    waiting.send("GET /echo HTTP/1.1\r\nHost: x\r\n\r\n");
+    // All six are served while the seventh waits; it is neither refused nor reset.
+    for client in &mut open {
+        assert_eq!(client.get("/echo").status, 200);
+    }
+    assert!(waiting.is_open());
+    drop(open.pop());
+    assert_eq!(waiting.response().status, 200);
+    assert_eq!(waiting.get("/echo").status, 200);
+}
+
+#[test]
+fn many_that_wait_all_have_their_turn() {
+    let daemon = serve("apps = echo\nworkers = 1\nconcurrent_per_worker = 2");
+    let address = daemon.address();
+    let clients: Vec<_> = (0..50)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut client = Client::connect(address);
+                assert_eq!(client.get("/echo").status, 200);
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+}
+
+#[test]
+fn a_hundred_connections_are_shared_evenly_by_the_workers() {
+    let daemon = serve("apps = echo stats\nworkers = 3");
+    let open: Vec<Client> = (0..99).map(|_| daemon.client()).collect();
+    let counts = eventually("99 connections", || {
+        let stats = daemon.stats();
+        let count = |worker: &str| stats["wsgi"][worker]["connection_count"].as_u64().unwrap_or(0);
+        let counts = ["0", "1", "2"].map(count);
+        (counts.iter().sum::<u64>() >= 99).then_some(counts)
+    });
+    let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+    assert!(most - least <= 1, "{counts:?}");
+    drop(open);
+    assert_eq!(get(&daemon, "/echo").status, 200);
+}
