@@ -248,3 +248,16 @@ pub fn interface_xml() -> String {
     xml.push_str("</node>\n");
     xml
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_installed_interfaces_are_those_of_the_code() {
+        let installed = include_str!("../../../packaging/dbus/interfaces/net.brim.Brim1.xml");
+        assert_eq!(
+            installed,
+            super::interface_xml(),
+            "brim-http --interface >packaging/dbus/interfaces/net.brim.Brim1.xml"
+        );
+    }
+}
