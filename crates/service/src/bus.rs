@@ -184,7 +184,12 @@ async fn stay_connected(
     let mut first = Some(first);
     let own = shared.name.bus_name();
     loop {
-        match connect(shared, orders).await {
+        // A bus that hangs must not keep those waiting who ask for stats.
+        let connected = tokio::select! {
+            connected = connect(shared, orders) => connected,
+            () = requests.answer(None, &own) => return,
+        };
+        match connected {
             Ok(bus) => {
                 match first.take() {
                     Some(first) => drop(first.send(Ok(()))),

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
 
@@ -15,7 +16,7 @@ use crate::shared::Shared;
 
 /// How long the answers of the other instances are good for.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long the other instances may take to answer, all together.
+/// How long the bus may take to name the other instances, and each of them to answer.
 const DEADLINE: Duration = Duration::from_millis(500);
 
 /// Sections by name, as in Brim's stats document.
@@ -71,8 +72,7 @@ impl Requests {
                 (Some((_, sections)), _) => sections.clone(),
                 (None, None) => Arc::default(),
                 (None, Some(bus)) => {
-                    let sections = tokio::time::timeout(DEADLINE, others(bus, own)).await;
-                    let sections = Arc::new(sections.unwrap_or_default());
+                    let sections = Arc::new(others(bus, own).await);
                     self.cache = Some((Instant::now(), sections.clone()));
                     sections
                 }
@@ -84,17 +84,17 @@ impl Requests {
 
 /// The sections of all other instances that answer.
 async fn others(bus: &Connection, own: &str) -> Sections {
-    let names = async { DBusProxy::new(bus).await?.list_names().await };
-    let Ok(names) = names.await else { return Sections::new() };
+    let names = timeout(DEADLINE, async { DBusProxy::new(bus).await?.list_names().await });
+    let Ok(Ok(names)) = names.await else { return Sections::new() };
     let instances = names
         .iter()
         .map(|name| name.as_str())
         .filter(|name| name.starts_with("net.brim.Brim1.") && *name != own);
     let answers = instances.map(|name| async move {
-        let reply = bus
-            .call_method(Some(name), crate::bus::PATH, Some(crate::bus::STATS), "Json", &())
-            .await
-            .ok()?;
+        let (path, stats) = (crate::bus::PATH, crate::bus::STATS);
+        let call = bus.call_method(Some(name), path, Some(stats), "Json", &());
+        // Each for itself: one that hangs shall hide no other.
+        let reply = timeout(DEADLINE, call).await.ok()?.ok()?;
         let json: String = reply.body().deserialize().ok()?;
         serde_json::from_str::<Map<String, Value>>(&json).ok()
     });
