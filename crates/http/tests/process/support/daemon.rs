@@ -4,6 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::rc::Rc;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -16,7 +17,7 @@ use super::{Client, PATIENCE, eventually, get};
 pub(crate) struct Daemon {
     pub(crate) home: Rc<Home>,
     child: Child,
-    notices: UnixDatagram,
+    notices: Receiver<String>,
     stderr: Arc<Mutex<String>>,
     stdout: Arc<Mutex<String>>,
 }
@@ -32,7 +33,6 @@ pub(crate) struct Ended {
 impl Daemon {
     pub(super) fn start(home: &Rc<Home>, notify: &Path) -> Self {
         let notices = UnixDatagram::bind(notify).unwrap();
-        notices.set_read_timeout(Some(PATIENCE)).unwrap();
         let socket =
             FdMapping { parent_fd: home.listener.try_clone().unwrap().into(), child_fd: 3 };
         let mut child = home
@@ -46,6 +46,7 @@ impl Daemon {
             .unwrap();
         let stderr = collect(child.stderr.take().unwrap());
         let stdout = collect(child.stdout.take().unwrap());
+        let notices = hear(notices);
         let daemon = Self { home: home.clone(), child, notices, stderr, stdout };
         daemon.notice("READY=1");
         daemon
@@ -61,15 +62,10 @@ impl Daemon {
 
     /// The next message to systemd that holds this text.
     pub(crate) fn notice(&self, text: &str) -> String {
-        let mut buffer = vec![0; 64 * 1024];
         loop {
-            match self.notices.recv(&mut buffer) {
-                Ok(length) => {
-                    let notice = String::from_utf8_lossy(&buffer[..length]).into_owned();
-                    if notice.contains(text) {
-                        return notice;
-                    }
-                }
+            match self.notices.recv_timeout(PATIENCE) {
+                Ok(notice) if notice.contains(text) => return notice,
+                Ok(_) => {}
                 Err(error) => panic!("no {text:?} for systemd ({error}); it said:\n{}", self.log()),
             }
         }
@@ -162,6 +158,20 @@ impl Drop for Daemon {
             eprintln!("--- the daemon's standard error:\n{}---", self.log());
         }
     }
+}
+
+/// Takes every message at once, as systemd does: a sender waits when too many lie about.
+fn hear(socket: UnixDatagram) -> Receiver<String> {
+    let (heard, notices) = channel();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            if heard.send(String::from_utf8_lossy(&buffer[..length]).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    notices
 }
 
 fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
