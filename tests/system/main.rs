@@ -14,22 +14,44 @@
 //! in [`trials`].
 #![forbid(unsafe_code)]
 
+mod bus;
+mod client;
+mod configure;
+mod control;
 mod endure;
+mod generate;
 mod host;
+mod limits;
 mod load;
 mod machine;
 mod package;
+mod serve;
 mod wait;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 
 fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     trials.extend(package::trials());
+    trials.extend(serve::trials());
+    trials.extend(bus::trials());
+    trials.extend(configure::trials());
+    trials.extend(generate::trials());
+    trials.extend(control::trials());
+    trials.extend(limits::trials());
     trials.extend(endure::trials());
     trials
+}
+
+/// A trial that fails when it panics.
+fn trial(name: &str, test: fn()) -> Trial {
+    let test = move || -> Result<(), Failed> {
+        test();
+        Ok(())
+    };
+    Trial::test(name, test)
 }
 
 fn main() -> ExitCode {
