@@ -53,7 +53,7 @@ lint:
 # The target `system` is left out of both: it has `test = false`.
 unit:
 ifeq ($(nextest),yes)
-	$(CARGO) nextest run --locked --workspace
+	$(CARGO) nextest run --locked --workspace --no-fail-fast
 else
 	$(CARGO) test --locked --workspace --lib --bins --tests
 endif
@@ -78,7 +78,8 @@ system-test: setup
 	BRIM_DEB=$(deb) $(CARGO) test --locked -p brim-tests --test system
 
 bench: setup
-	$(CARGO) run --locked --release -p brim-bench
+	$(CARGO) build --locked --release -p brim-http -p brim-bench --bins
+	$(CARGO_TARGET_DIR)/release/brim-bench
 
 # Installs by apt what is missing of the packages named; says what to do when not root.
 define install

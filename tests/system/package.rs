@@ -22,6 +22,7 @@ const FILES: &[&str] = &[
     "/usr/libexec/brim/brim-http",
     "/usr/libexec/brim/brim-launch",
     "/usr/share/bash-completion/completions/brimctl",
+    "/usr/share/dbus-1/interfaces/net.brim.Brim1.xml",
     "/usr/share/dbus-1/system.d/net.brim.Brim1.conf",
     "/usr/share/man/man1/brimctl.1.gz",
     "/usr/share/man/man5/brim.conf.5.gz",
