@@ -32,11 +32,15 @@ use clock::Due;
 use io::Io;
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(current: Current<HttpWorker>, connection: Connection) {
+// Not `async`: the future would hold its arguments beside the shell that they have become.
+pub(crate) fn serve(
+    current: Current<HttpWorker>,
+    connection: Connection,
+) -> impl Future<Output = ()> + 'static {
     let Connection { stream, peer, local, open } = connection;
     let clock = Rc::new(Clock::new(current.get().times));
     let shell = Shell { current, clock, peer: Peer::new(peer), local, _open: open };
-    shell.run(stream).await;
+    shell.run(stream)
 }
 
 /// Tells a client that there is nobody to serve it.
@@ -113,7 +117,7 @@ impl Shell {
         let io = TokioIo::new(Io::new(stream, rest, self.clock.clone()));
         let service = Service::new(self.current.clone(), self.clock.clone(), self.peer.clone());
         let mut hyper = self.current.get().protocol.serve_connection(io, service);
-        let mut look = pin!(sleep(std::time::Duration::ZERO));
+        let mut look = pin!(sleep(clock::PARK_AFTER));
         let (result, due) = std::future::poll_fn(|cx| {
             if let Poll::Ready(result) = hyper.poll_without_shutdown(cx) {
                 return Poll::Ready((Some(result), None));
@@ -131,7 +135,11 @@ impl Shell {
         let parts = hyper.into_parts();
         let stream = parts.io.into_inner().into_stream();
         match (result, due) {
-            (_, Some(Due::Park)) => Spoken::Silent(stream, parts.read_buf),
+            (_, Some(Due::Park)) => {
+                // Even an empty one keeps hyper's whole buffer.
+                let rest = Some(parts.read_buf).filter(|rest| !rest.is_empty());
+                Spoken::Silent(stream, rest.unwrap_or_default())
+            }
             (_, Some(Due::HeadTimeout)) => {
                 Spoken::Refused(stream, StatusCode::REQUEST_TIMEOUT, "the head came too slowly")
             }
@@ -201,5 +209,22 @@ fn refusal(status: StatusCode) -> &'static str {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => exchange::HEAD_TOO_LARGE,
         StatusCode::URI_TOO_LONG => exchange::URI_TOO_LONG,
         _ => "the head is not HTTP/1.1 as RFC 9112 has it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_size<A, B, F>(_: fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What a parked connection keeps: its task, and the clock.
+    #[test]
+    fn a_parked_connection_is_small() {
+        let (task, clock) = (future_size(serve), size_of::<Clock>());
+        println!("task {task} bytes, clock {clock} bytes");
+        assert!(task + clock <= 1152, "task {task}, clock {clock}");
     }
 }

@@ -9,7 +9,7 @@ use crate::exchange::{End, Exchange};
 use crate::worker::Times;
 
 /// Silence after which hyper gives the socket back and its buffers are freed.
-const PARK_AFTER: Duration = Duration::from_millis(200);
+pub(crate) const PARK_AFTER: Duration = Duration::from_millis(20);
 /// How often a connection with work in progress is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a client that has ended its half may wait for its response to begin. Most of those
@@ -262,7 +262,8 @@ impl Clock {
             Phase::Exchange if self.is_gone(now) => Due::Gone,
             Phase::Exchange => {
                 self.expire_body(now, &times);
-                Due::Wait(LOOK.min(times.body))
+                // Soon at first: most exchanges are over by then, and the connection is silent.
+                Due::Wait(elapsed.clamp(PARK_AFTER, LOOK).min(times.body))
             }
         }
     }
