@@ -11,6 +11,10 @@ use crate::connection::Clock;
 use crate::error::Error;
 use crate::exchange::Exchange;
 
+mod leftover;
+
+pub(crate) use leftover::Leftover;
+
 /// A response: status, headers and a body.
 pub type Response = http::Response<ResponseBody>;
 
@@ -18,7 +22,10 @@ pub type Response = http::Response<ResponseBody>;
 /// somebody waits for the client.
 #[derive(Debug)]
 pub struct Body {
-    incoming: Incoming,
+    /// Always there; an `Option` so that it can be left to the exchange at the end.
+    incoming: Option<Incoming>,
+    /// Nobody has read anything yet, and the client may wait for a 100 until somebody does.
+    unasked: bool,
     clock: Rc<Clock>,
     exchange: Rc<Exchange>,
     left: u64,
@@ -29,10 +36,11 @@ impl Body {
         incoming: Incoming,
         clock: Rc<Clock>,
         exchange: Rc<Exchange>,
-        limit: u64,
+        expectation: bool,
     ) -> Self {
         clock.body_open(!incoming.is_end_stream());
-        Self { incoming, clock, exchange, left: limit }
+        let left = exchange.body_limit();
+        Self { incoming: Some(incoming), unasked: expectation, clock, exchange, left }
     }
 
     /// The next piece, `None` at the end.
@@ -56,7 +64,7 @@ impl Body {
             Some(Err(Error::Gone(_))) | None => return Ok(Bytes::new()),
             Some(chunk) => chunk?,
         };
-        if first.len() >= limit || self.incoming.is_end_stream() {
+        if first.len() >= limit || self.is_end_stream() {
             first.truncate(limit);
             self.end_if_done();
             return Ok(first);
@@ -87,7 +95,7 @@ impl Body {
     }
 
     fn end_if_done(&self) {
-        if self.incoming.is_end_stream() {
+        if self.is_end_stream() {
             self.clock.body_open(false);
         }
     }
@@ -109,7 +117,9 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        match Pin::new(&mut this.incoming).poll_frame(cx) {
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        this.unasked = false;
+        match Pin::new(incoming).poll_frame(cx) {
             Poll::Pending => match this.clock.wait_for_body(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(()) => Poll::Ready(Some(Err(Error::BodyTimeout))),
@@ -128,11 +138,26 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map(Incoming::size_hint).unwrap_or_default()
+    }
+}
+
+/// What was not read is left to the exchange, which knows what to do about it.
+impl Drop for Body {
+    fn drop(&mut self) {
+        match self.incoming.take() {
+            Some(incoming) if !incoming.is_end_stream() => {
+                self.exchange.leave(match self.unasked {
+                    true => Leftover::Unasked,
+                    false => Leftover::Rest(incoming, self.clock.clone()),
+                });
+            }
+            _ => {}
+        }
     }
 }
 

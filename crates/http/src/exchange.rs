@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 
 use crate::admission;
 use crate::app::Request;
-use crate::body::{Body, Response, Sending};
+use crate::body::{Body, Leftover, Response, Sending};
 use crate::chain::Chain;
 use crate::client::{self, Peer};
 use crate::connection::Clock;
@@ -60,6 +60,7 @@ pub struct Exchange {
     pub(crate) bytes_in: Cell<u64>,
     pub(crate) bytes_out: Cell<u64>,
     pub(crate) said: RefCell<Said>,
+    leftover: RefCell<Leftover>,
     broken: Cell<bool>,
     done: Cell<bool>,
 }
@@ -113,6 +114,7 @@ impl Exchange {
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
             said: RefCell::default(),
+            leftover: RefCell::default(),
             broken: Cell::new(false),
             done: Cell::new(false),
             worker,
@@ -151,6 +153,7 @@ impl Exchange {
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
             said: RefCell::default(),
+            leftover: RefCell::default(),
             broken: Cell::new(false),
             done: Cell::new(false),
         }
@@ -199,8 +202,17 @@ impl Exchange {
         self.bytes_out.set(self.bytes_out.get() + count);
     }
 
+    pub(crate) fn body_limit(&self) -> u64 {
+        self.worker.limits.body
+    }
+
     pub(crate) fn body_too_large(&self) -> Error {
-        Error::BodyTooLarge { limit: self.worker.limits.body }
+        Error::BodyTooLarge { limit: self.body_limit() }
+    }
+
+    /// Nobody reads the request's body any more.
+    pub(crate) fn leave(&self, leftover: Leftover) {
+        self.leftover.replace(leftover);
     }
 
     pub(crate) fn set_status(&self, status: StatusCode) {
@@ -260,7 +272,8 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         let exchange = Rc::new(Exchange::begin(worker.clone(), &head, self.peer.clone()));
         self.clock.begin(exchange.clone(), worker.times);
         let clock = self.clock.clone();
-        let body = Body::new(incoming, clock.clone(), exchange.clone(), worker.limits.body);
+        let expectation = head.headers.contains_key(header::EXPECT);
+        let body = Body::new(incoming, clock.clone(), exchange.clone(), expectation);
         Box::pin(async move {
             let response = respond(head, body, &worker, &exchange).await;
             Ok(response.map(|body| Sending::new(body, exchange, clock)))
@@ -288,8 +301,10 @@ async fn respond(
         error.into_response()
     });
     exchange.set_status(response.status());
+    let closes = response.headers().contains_key(header::CONNECTION);
+    let whole = closes || exchange.leftover.take().discard().await;
     // DRAIN: every response from the signal on says that its connection ends.
-    if worker.context.lifecycle.draining().is_some() {
+    if !whole || worker.context.lifecycle.draining().is_some() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }

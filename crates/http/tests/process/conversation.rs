@@ -202,14 +202,39 @@ fn a_slow_connection_holds_up_no_other() {
 
 #[test]
 fn an_unread_body_that_is_there_already_does_not_cost_the_connection() {
-    let daemon = serve("apps = echo");
+    let daemon = serve("apps = stats echo");
     let mut client = daemon.client();
-    client.send("POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody");
-    let response = client.response();
-    assert_eq!(response.status, 404);
-    if !response.closes() {
-        client.send(echo(1));
-        assert_eq!(client.response().text(), "number 1");
+    let large = "x".repeat(30_000);
+    for target in ["/none", "/stats"] {
+        for body in ["body", &large] {
+            let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\n");
+            client.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+            assert!(!client.response().closes(), "{target}");
+            let chunks = "3\r\nabc\r\n".repeat(100);
+            client.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"));
+            assert!(!client.response().closes(), "{target}");
+        }
+    }
+    client.send(echo(1));
+    assert_eq!(client.response().text(), "number 1");
+}
+
+#[test]
+fn an_unread_body_that_is_not_there_costs_the_connection_and_the_answer_says_so() {
+    let daemon = serve("apps = echo");
+    for head in [
+        "Content-Length: 4\r\n\r\n",
+        "Content-Length: 4\r\nExpect: 100-continue\r\n\r\n",
+        "Content-Length: 4\r\n\r\nbod",
+        "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n",
+        "Content-Length: 9999999\r\n\r\nbody",
+    ] {
+        let mut client = daemon.client();
+        client.send(format!("POST /none HTTP/1.1\r\nHost: x\r\n{head}"));
+        let response = client.response();
+        assert_eq!((response.status, response.closes()), (404, true), "{head}");
+        client.half_close();
+        client.is_closed();
     }
 }
 

@@ -109,6 +109,43 @@ fn a_client_that_goes_silent_after_its_413_is_cut_after_linger_timeout() {
     // The daemon's half is closed at once, its whole end a little later.
     client.is_closed();
     while client.try_send("x") {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(std::time::Duration::from_millis(300));
     }
+}
+
+#[test]
+fn what_is_pipelined_behind_the_last_request_does_not_cost_its_answer() {
+    let daemon = serve("apps = echo");
+    let body = vec![b'x'; 60_000];
+    for _ in 0..TIMES {
+        let mut client = daemon.client();
+        client.send(
+            "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 60000\r\n\r\n",
+        );
+        client.send([&body[..], &vec![b'y'; 3_000_000]].concat());
+        let response = client.response();
+        assert!(response.closes());
+        assert_eq!(response.body.len(), body.len());
+        client.is_closed();
+    }
+}
+
+#[test]
+fn a_body_that_comes_after_its_404_begins_no_head() {
+    let daemon = serve("apps = stats\nhead_timeout = 200ms\nlinger_timeout = 100ms");
+    let mut clients: Vec<_> = (0..300).map(|_| daemon.client()).collect();
+    for (step, client) in clients.iter_mut().enumerate() {
+        client.send("POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n");
+        // Head and body are two packets for many clients; the answer comes in between.
+        (0..step * 10).for_each(|_| std::hint::spin_loop());
+        client.try_send("body");
+    }
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    for client in &mut clients {
+        assert_eq!(client.response().status, 404);
+        client.half_close();
+        client.is_closed();
+    }
+    assert!(daemon.stats()["wsgi"]["status_408_count"].is_null());
+    assert_eq!(daemon.stats()["wsgi"]["status_404_count"], 300);
 }
