@@ -1,6 +1,6 @@
 //! Apps for the process tests: each answers on `/ITS-NAME` with one thing that a real app may do.
 //!
-//! `slow?seconds=0.5` sleeps, `stream?pieces=3` sends its body in pieces (and with `end=error` or
+//! `slow?seconds=0.5` sleeps, `block?seconds=2` stops its worker as no app should, `stream?pieces=3` sends its body in pieces (and with `end=error` or
 //! `end=panic` ends badly), `upload` reads the whole body, `panic` panics (with `build = yes` in
 //! its section already when it is made), `tell` fills every field of the access line.
 #![forbid(unsafe_code)]
@@ -43,6 +43,26 @@ impl App for Slow {
         let seconds = number(&request, "seconds").unwrap_or(1.0);
         tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
         Ok(Response::new("slow but whole\n".into()))
+    }
+}
+
+struct Block(String);
+
+impl App for Block {
+    type Conf = ();
+
+    fn parse_conf(_: &mut Reader<'_>) {}
+
+    fn new(name: &str, _: Arc<()>, _: &AppContext) -> Self {
+        Self(name.to_owned())
+    }
+
+    async fn call(&self, request: Request, next: Next) -> Result<Response, Error> {
+        if !is_for(&request, &self.0) {
+            return next.call(request).await;
+        }
+        std::thread::sleep(Duration::from_secs_f64(number(&request, "seconds").unwrap_or(1.0)));
+        Ok(Response::new("the loop stood still\n".into()))
     }
 }
 
@@ -160,6 +180,7 @@ impl App for Tell {
 fn main() -> ExitCode {
     let registry = Registry::builtin()
         .with::<Slow>("slow")
+        .with::<Block>("block")
         .with::<Pieces>("stream")
         .with::<Upload>("upload")
         .with::<Panic>("panic")

@@ -1,11 +1,13 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,6 +18,8 @@ use super::{Client, PATIENCE, eventually, get};
 /// A running daemon; dropping it kills it.
 pub(crate) struct Daemon {
     pub(crate) home: Rc<Home>,
+    /// The message that told systemd of the start's end.
+    pub(crate) ready: String,
     child: Child,
     notices: Receiver<String>,
     stderr: Arc<Mutex<String>>,
@@ -31,24 +35,23 @@ pub(crate) struct Ended {
 }
 
 impl Daemon {
-    pub(super) fn start(home: &Rc<Home>, notify: &Path) -> Self {
+    pub(super) fn start(home: &Rc<Home>, notify: &Path, sockets: Vec<OwnedFd>) -> Self {
         let notices = UnixDatagram::bind(notify).unwrap();
-        let socket =
-            FdMapping { parent_fd: home.listener.try_clone().unwrap().into(), child_fd: 3 };
-        let mut child = home
-            .command()
-            .env("NOTIFY_SOCKET", notify)
+        let mut command = home.command();
+        command.env("NOTIFY_SOCKET", notify);
+        if !sockets.is_empty() {
             // Without LISTEN_PID, which nobody knows before the fork.
-            .env("LISTEN_FDS", "1")
-            .fd_mappings(vec![socket])
-            .unwrap()
-            .spawn()
-            .unwrap();
+            command.env("LISTEN_FDS", sockets.len().to_string());
+        }
+        let sockets = (3..).zip(sockets);
+        let sockets = sockets.map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
+        let mut child = command.fd_mappings(sockets.collect()).unwrap().spawn().unwrap();
         let stderr = collect(child.stderr.take().unwrap());
         let stdout = collect(child.stdout.take().unwrap());
         let notices = hear(notices);
-        let daemon = Self { home: home.clone(), child, notices, stderr, stdout };
-        daemon.notice("READY=1");
+        let ready = String::new();
+        let mut daemon = Self { home: home.clone(), ready, child, notices, stderr, stdout };
+        daemon.ready = daemon.notice("READY=1");
         daemon
     }
 
@@ -69,6 +72,11 @@ impl Daemon {
                 Err(error) => panic!("no {text:?} for systemd ({error}); it said:\n{}", self.log()),
             }
         }
+    }
+
+    /// Whether such a message comes within this time.
+    pub(crate) fn try_notice(&self, text: &str, time: Duration) -> bool {
+        self.notices.recv_timeout(time).is_ok_and(|notice| notice.contains(text))
     }
 
     /// What it said on standard error so far.

@@ -1,5 +1,6 @@
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -144,7 +145,12 @@ impl Home {
 
     /// Starts a daemon and waits until it is ready.
     pub(crate) fn start(self: &Rc<Self>) -> Daemon {
+        self.start_with(vec![self.listener.try_clone().unwrap().into()])
+    }
+
+    /// Starts a daemon with these sockets of systemd's, or with none.
+    pub(crate) fn start_with(self: &Rc<Self>, sockets: Vec<OwnedFd>) -> Daemon {
         self.lives.set(self.lives.get() + 1);
-        Daemon::start(self, &self.path(format!("notify-{}", self.lives.get())))
+        Daemon::start(self, &self.path(format!("notify-{}", self.lives.get())), sockets)
     }
 }
