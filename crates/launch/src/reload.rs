@@ -48,17 +48,16 @@ fn hand_over(name: &SectionName, findings: &[Finding]) -> Exit {
     match bus::reload(name) {
         Ok(()) => Exit::Success,
         Err(ReloadError::Refused(problems)) => {
-            // The server wrote them to the journal of its unit, which is that of this program, too.
-            let told =
-                |line: &str| journal::is_journal() && problems.lines().any(|one| one == line);
-            print(findings.iter().filter(|finding| !told(&finding.text)));
+            // The server wrote all of it to the journal of its unit, which is that of this program, too.
+            if journal::is_journal() {
+                return refused;
+            }
+            print(findings);
             let found: HashSet<_> = findings.iter().map(|finding| finding.text.as_str()).collect();
-            for line in problems.lines().filter(|line| !told(line) && !found.contains(line)) {
+            for line in problems.lines().filter(|line| !found.contains(line)) {
                 journal::error(line);
             }
-            if !journal::is_journal() {
-                journal::error("reload refused, the old configuration goes on");
-            }
+            journal::error("reload refused, the old configuration goes on");
             refused
         }
         Err(error @ (ReloadError::NoBus(_) | ReloadError::NobodyThere(_))) => {
