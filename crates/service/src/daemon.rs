@@ -32,6 +32,9 @@ mod reload;
 
 /// How long the start waits for the bus name.
 const NAME_WAIT: Duration = Duration::from_secs(1);
+/// How long a start that failed keeps its status up. systemd starts it again at once: while the cause
+/// lasts (a port that somebody else has), that is to be no busy loop.
+const FAILED_REST: Duration = Duration::from_secs(1);
 
 /// The whole program: reads the command line, does what it says, returns why it ends.
 pub fn run<P: Program>(program: P, arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -124,6 +127,9 @@ async fn live<P: Program>(program: P, target: Target, held: Vec<Held>, log: LogH
             let sentence = error.with_causes();
             tracing::error!("{sentence}");
             notify::status(&sentence);
+            if notify::is_heard() {
+                tokio::time::sleep(FAILED_REST).await;
+            }
             error.exit()
         }
     }

@@ -9,6 +9,11 @@ pub(crate) fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
 }
 
+/// Whether there is a systemd that hears any of this.
+pub(crate) fn is_heard() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// A line for `systemctl status`.
 pub(crate) fn status(status: &str) {
     send(&[NotifyState::Status(&one_line(status))]);
