@@ -1,6 +1,6 @@
 //! Edits of the configuration while servers run: good ones, bad ones, changed listeners, wrong names.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
@@ -28,6 +28,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("configure::a_bad_start_turns_clients_away_until_a_reload_heals_it", bad_start),
         trial("configure::a_changed_port_without_daemon_reload_is_named", port_without_reload),
         trial("configure::changed_listeners_cost_the_others_nothing", listeners_under_load),
+        trial("configure::a_port_that_somebody_else_has_is_named_and_waited_for", port_taken),
+        trial("configure::a_section_that_is_gone_is_served_until_a_restart", section_gone),
         trial("configure::a_unit_without_a_section_says_which_there_are", nonsense),
     ]
 }
@@ -209,7 +211,7 @@ fn listeners_under_load() {
         ("127.0.0.1:8911 127.0.0.1:8912", None, Some(8912)),
         ("127.0.0.1:8913 127.0.0.1:8914", Some(8911), Some(8914)),
         ("", Some(8914), None),
-        ("unix:/run/brim/x.sock 127.0.0.1:8910", None, Some(8910)),
+        ("unix:/run/brim/x.sock [::1]:8910 127.0.0.1:8910", None, Some(8910)),
     ];
     for (others, closed, open) in changes {
         machine.write(CONFIG, config(others));
@@ -221,8 +223,12 @@ fn listeners_under_load() {
             assert_eq!(client::get(port, "/echo").expect("the new port").status, 200);
         }
     }
-    let curl = ["curl", "--silent", "--show-error", "--unix-socket", "/run/brim/x.sock"];
-    assert_eq!(machine.ok(&[&curl[..], &["http://x/echo", "-d", "hi"]].concat()), "hi");
+    let curl = ["curl", "--silent", "--show-error", "--data", "hi"];
+    for way in
+        [&["--unix-socket", "/run/brim/x.sock", "http://x/echo"][..], &["http://[::1]:8910/echo"]]
+    {
+        assert_eq!(machine.ok(&[&curl[..], way].concat()), "hi", "{way:?}");
+    }
     let seen = load.stop();
     println!(
         "{} changes of listeners: {} answers on the unchanged one, {} failures, slowest first byte {:?}",
@@ -233,6 +239,47 @@ fn listeners_under_load() {
     );
     assert!(seen.failures.is_empty(), "{:#?}", seen.failures);
     assert!(seen.answers > 1000, "only {} answers", seen.answers);
+}
+
+fn port_taken() {
+    let machine = machine::shared();
+    machine.write(CONFIG, "[wsgi]\nport = 8901\napps = echo\n");
+    machine.ok(&["systemctl", "daemon-reload"]);
+    let other = TcpListener::bind(("0.0.0.0", 8901)).expect("the port");
+    machine.ok(&["systemctl", "start", "--no-block", "brim@wsgi"]);
+    let why = "cannot listen on 0.0.0.0:8901: Address already in use";
+    until("the reason in the status", Duration::from_secs(20), || {
+        machine.property("brim@wsgi", "StatusText").contains(why).then_some(())
+    });
+    journal_has(&machine, &[why]);
+    assert_eq!(machine.property("brim-listen@wsgi-8901.socket", "Result"), "resources");
+    drop(other);
+    // It comes back by itself, and the socket is systemd's.
+    machine.await_state("brim@wsgi", "active");
+    assert_eq!(client::get(8901, "/echo").expect("an answer").status, 200);
+    assert_eq!(machine.property("brim-listen@wsgi-8901.socket", "ActiveState"), "active");
+    let restarts: u32 = machine.property("brim@wsgi", "NRestarts").parse().expect("a number");
+    assert!((1..20).contains(&restarts), "{restarts} restarts");
+}
+
+fn section_gone() {
+    let machine = machine::shared();
+    start(&machine, "[wsgi]\nport = 8901\napps = echo\n");
+    machine.remove(CONFIG);
+    assert!(!machine.run(&["systemctl", "reload", "brim@wsgi"]).success());
+    contains(&machine.property("brim@wsgi", "StatusText"), &["[wsgi]: no such section"]);
+    let journal = journal_has(&machine, &["reload refused"]);
+    assert_eq!(journal.matches("no such section").count(), 1, "{journal}");
+    let (brimctl, table) =
+        (machine.run(&["brimctl", "reload"]), machine.run(&["brimctl", "status"]));
+    contains(&brimctl.text(), &["not in the configuration", "brimctl stop wsgi"]);
+    contains(&table.text(), &["not in the configuration"]);
+    assert_eq!(client::get(8901, "/echo").expect("an answer").status, 200);
+    machine.ok(&["systemctl", "daemon-reload"]);
+    assert_eq!(client::get(8901, "/echo").expect("an answer").status, 200);
+    assert!(!machine.run(&["systemctl", "restart", "brim@wsgi"]).success());
+    contains(&machine.property("brim@wsgi", "StatusText"), &["there is no section [wsgi]"]);
+    assert!(client::get(8901, "/echo").is_err(), "the port is open");
 }
 
 fn nonsense() {
