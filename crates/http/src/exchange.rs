@@ -270,7 +270,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         let worker = self.current.get();
         let (head, incoming) = request.into_parts();
         let exchange = Rc::new(Exchange::begin(worker.clone(), &head, self.peer.clone()));
-        self.clock.begin(exchange.clone(), worker.times);
+        self.clock.begin(exchange.clone(), worker.clone());
         let clock = self.clock.clone();
         let expectation = head.headers.contains_key(header::EXPECT);
         let body = Body::new(incoming, clock.clone(), exchange.clone(), expectation);

@@ -1,5 +1,7 @@
 //! What one worker makes of the section: its chain of apps, its counters, its limits.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +69,7 @@ impl Counters {
 #[derive(Debug)]
 pub(crate) struct HttpWorker {
     pub(crate) context: WorkerContext,
-    pub(crate) chain: std::rc::Rc<Chain>,
+    pub(crate) chain: Rc<Chain>,
     pub(crate) counters: Counters,
     pub(crate) times: Times,
     pub(crate) limits: Limits,
@@ -75,6 +77,7 @@ pub(crate) struct HttpWorker {
     pub(crate) log: AccessLog,
     pub(crate) log_limit: LogLimit,
     pub(crate) protocol: http1::Builder,
+    conversations: Cell<usize>,
 }
 
 impl HttpWorker {
@@ -105,8 +108,31 @@ impl HttpWorker {
             log: AccessLog::new(section),
             log_limit: LogLimit::new(),
             protocol: protocol(section),
+            conversations: Cell::new(0),
             context,
         }
+    }
+}
+
+/// A connection that hyper holds counts as a conversation as long as this lives.
+pub(crate) struct Conversation(Rc<HttpWorker>);
+
+impl HttpWorker {
+    /// Counts a conversation in.
+    pub(crate) fn begin_conversation(self: &Rc<Self>) -> Conversation {
+        self.conversations.set(self.conversations.get() + 1);
+        Conversation(self.clone())
+    }
+
+    /// How many connections hyper holds.
+    pub(crate) fn conversations(&self) -> usize {
+        self.conversations.get()
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.0.conversations.set(self.0.conversations.get() - 1);
     }
 }
 

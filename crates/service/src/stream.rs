@@ -33,6 +33,14 @@ impl Stream {
         }
     }
 
+    /// As [`Stream::readable`], for a future that has no room to spare.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
     /// Reads what is there, `WouldBlock` where nothing is.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {

@@ -6,10 +6,15 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use crate::exchange::{End, Exchange};
-use crate::worker::Times;
+use crate::worker::{HttpWorker, Times};
 
 /// Silence after which hyper gives the socket back and its buffers are freed.
-pub(crate) const PARK_AFTER: Duration = Duration::from_millis(20);
+const PARK_AFTER: Duration = Duration::from_millis(200);
+/// The same where hyper holds many connections of this worker at once: 10 KiB each add up, and
+/// giving one of them back and taking it again costs some two microseconds.
+const PARK_AFTER_CROWDED: Duration = Duration::from_millis(20);
+/// More conversations than this are many.
+const CROWD: usize = 64;
 /// How often a connection with work in progress is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a client that has ended its half may wait for its response to begin. Most of those
@@ -68,7 +73,8 @@ impl BodyClock {
 pub(crate) struct Clock {
     phase: Cell<Phase>,
     since: Cell<Instant>,
-    times: Cell<Times>,
+    /// The state that serves (or last served) this connection.
+    worker: RefCell<Rc<HttpWorker>>,
     exchange: RefCell<Option<Rc<Exchange>>>,
     /// hyper has taken the whole response; what is left is to flush it.
     produced: Cell<bool>,
@@ -82,11 +88,11 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn new(times: Times) -> Self {
+    pub(crate) fn new(worker: Rc<HttpWorker>) -> Self {
         Self {
             phase: Cell::new(Phase::Idle),
             since: Cell::new(Instant::now()),
-            times: Cell::new(times),
+            worker: RefCell::new(worker),
             exchange: RefCell::default(),
             produced: Cell::new(false),
             body_open: Cell::new(false),
@@ -101,6 +107,19 @@ impl Clock {
     fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since.set(Instant::now());
+    }
+
+    /// From now on this state's times count.
+    pub(crate) fn serve_for(&self, worker: Rc<HttpWorker>) {
+        *self.worker.borrow_mut() = worker;
+    }
+
+    /// The silence after which the connection is parked.
+    pub(crate) fn park_after(&self) -> Duration {
+        match self.worker.borrow().conversations() > CROWD {
+            true => PARK_AFTER_CROWDED,
+            false => PARK_AFTER,
+        }
     }
 
     /// When the present phase began.
@@ -121,9 +140,9 @@ impl Clock {
     }
 
     /// The head is whole: an exchange begins. One that was only still to be flushed is over.
-    pub(crate) fn begin(&self, exchange: Rc<Exchange>, times: Times) {
+    pub(crate) fn begin(&self, exchange: Rc<Exchange>, worker: Rc<HttpWorker>) {
         self.end(End::Complete);
-        self.times.set(times);
+        self.serve_for(worker);
         self.enter(Phase::Exchange);
         self.sample.borrow_mut().clear();
         self.produced.set(false);
@@ -249,21 +268,22 @@ impl Clock {
 
     /// What is to be done at `now`. An overdue body is told to whoever waits for it.
     pub(crate) fn due(&self, now: Instant) -> Due {
-        let times = self.times.get();
+        let times = self.worker.borrow().times;
+        let park_after = self.park_after();
         if self.write_blocked.get().is_some_and(|since| now.duration_since(since) >= times.write) {
             return Due::WriteTimeout;
         }
         let elapsed = now.duration_since(self.since.get());
         match self.phase.get() {
-            Phase::Idle if elapsed >= PARK_AFTER => Due::Park,
-            Phase::Idle => Due::Wait(PARK_AFTER - elapsed),
+            Phase::Idle if elapsed >= park_after => Due::Park,
+            Phase::Idle => Due::Wait(park_after - elapsed),
             Phase::Head if elapsed >= times.head => Due::HeadTimeout,
-            Phase::Head => Due::Wait((times.head - elapsed).min(PARK_AFTER)),
+            Phase::Head => Due::Wait((times.head - elapsed).min(park_after)),
             Phase::Exchange if self.is_gone(now) => Due::Gone,
             Phase::Exchange => {
                 self.expire_body(now, &times);
                 // Soon at first: most exchanges are over by then, and the connection is silent.
-                Due::Wait(elapsed.clamp(PARK_AFTER, LOOK).min(times.body))
+                Due::Wait(elapsed.clamp(park_after, LOOK).min(times.body))
             }
         }
     }
