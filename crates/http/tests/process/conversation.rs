@@ -97,7 +97,7 @@ fn requests_around_the_moment_of_parking_are_all_answered() {
                 for number in 0..4 {
                     client.send(echo(number));
                     assert_eq!(client.response().text(), format!("number {number}"));
-                    std::thread::sleep(Duration::from_millis(190 + step));
+                    std::thread::sleep(Duration::from_millis(5 + 6 * step));
                 }
             })
         })
@@ -160,6 +160,15 @@ fn a_body_of_unknown_length_goes_in_chunks_or_to_the_end_of_the_connection() {
     let response = client.response();
     assert_eq!(response.header("transfer-encoding"), None);
     assert_eq!(response.text(), "x".repeat(18));
+}
+
+#[test]
+fn head_of_a_body_of_unknown_length_has_none_and_keeps_the_connection() {
+    let daemon = serve_trial("apps = stream");
+    let mut client = daemon.client();
+    client.send("HEAD /stream?pieces=3 HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response_to_head().status, 200);
+    assert_eq!(client.get("/stream?pieces=1").text(), "xxxxxx");
 }
 
 #[test]

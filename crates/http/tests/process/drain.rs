@@ -141,6 +141,24 @@ fn half_a_head_is_waited_for() {
 }
 
 #[test]
+fn an_upload_and_a_download_in_progress_end_whole() {
+    let daemon = serve_trial("apps = upload stream stats\ndrain_idle = 100ms");
+    let mut up = daemon.client();
+    up.send("POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+    up.send(vec![b'x'; 50_000]);
+    let mut down = daemon.client();
+    down.send("GET /stream?pieces=20&size=10000&seconds=0.05 HTTP/1.1\r\nHost: x\r\n\r\n");
+    daemon.stats();
+    daemon.terminate();
+    std::thread::sleep(Duration::from_millis(500));
+    up.send(vec![b'x'; 50_000]);
+    let response = up.response();
+    assert_eq!((response.text(), response.closes()), ("100000 bytes\n", true));
+    assert_eq!(down.response().body.len(), 200_000);
+    assert_eq!(daemon.ended().code, Some(0));
+}
+
+#[test]
 fn nothing_open_means_an_end_at_once() {
     let daemon = serve("apps = echo");
     get(&daemon, "/echo");

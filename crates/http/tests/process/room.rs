@@ -1,6 +1,8 @@
 //! How many connections there may be, and who gets them.
 
-use crate::support::{Client, eventually, get, serve};
+use std::time::Duration;
+
+use crate::support::{Client, Home, eventually, get, serve};
 
 #[test]
 fn one_more_than_concurrent_per_worker_waits_and_is_served_when_another_leaves() {
@@ -49,5 +51,28 @@ fn a_hundred_connections_are_shared_evenly_by_the_workers() {
     let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
     assert!(most - least <= 1, "{counts:?}");
     drop(open);
+    assert_eq!(get(&daemon, "/echo").status, 200);
+}
+
+#[test]
+fn without_descriptors_it_waits_without_spinning_and_recovers() {
+    let daemon = Home::new("apps = echo stats").descriptors(40).shared().start();
+    let mut crowd: Vec<Client> = (0..100).map(|_| daemon.client()).collect();
+    let mut served = 0;
+    while crowd[served].is_served() {
+        served += 1;
+    }
+    assert!((10..40).contains(&served), "{served}");
+    daemon.logs("warning: cannot accept for now");
+    let before = daemon.processor_time();
+    std::thread::sleep(Duration::from_millis(500));
+    let used = daemon.processor_time() - before;
+    assert!(used < Duration::from_millis(200), "{used:?}");
+    // The others' turn comes when there are descriptors again.
+    let rest = crowd.split_off(served);
+    drop(crowd);
+    for client in rest.into_iter().rev().take(5) {
+        drop(client);
+    }
     assert_eq!(get(&daemon, "/echo").status, 200);
 }

@@ -111,6 +111,14 @@ impl Daemon {
         self.notice("STOPPING=1");
     }
 
+    /// What it has cost until now.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // User and system time, the 14th and 15th field, in hundredths of a second.
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
+        Duration::from_millis(fields.map(|ticks| ticks.parse::<u64>().unwrap() * 10).sum())
+    }
+
     /// Waits for the end.
     pub(crate) fn ended(mut self) -> Ended {
         let status = eventually("the daemon's end", || self.child.try_wait().unwrap());

@@ -16,6 +16,7 @@ pub(crate) struct Home {
     pub(crate) listener: TcpListener,
     section: String,
     program: PathBuf,
+    descriptors: u32,
     environment: Vec<(&'static str, String)>,
     lives: Cell<u32>,
 }
@@ -64,6 +65,7 @@ impl Home {
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
             section: section.to_owned(),
             program: brim_http(),
+            descriptors: 4096,
             environment: Vec::new(),
             lives: Cell::new(0),
         };
@@ -76,6 +78,12 @@ impl Home {
 
     pub(crate) fn program(mut self, program: PathBuf) -> Self {
         self.program = program;
+        self
+    }
+
+    /// How many descriptors the program may have.
+    pub(crate) fn descriptors(mut self, limit: u32) -> Self {
+        self.descriptors = limit;
         self
     }
 
@@ -121,7 +129,8 @@ impl Home {
 
     /// The program with everything that systemd gives it but sockets.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={}", self.descriptors)).arg(&self.program);
         let (unset, set): (Vec<_>, Vec<_>) =
             self.environment.iter().partition(|(_, value)| value.is_empty());
         command
