@@ -31,7 +31,7 @@ fn a_new_connection_during_the_drain_is_served_and_closed() {
     let mut slow = daemon.client();
     slow.send(SLOW);
     daemon.stats();
-    daemon.terminate();
+    daemon.drains();
     for _ in 0..10 {
         let mut client = daemon.client();
         let response = client.get("/echo");
@@ -102,7 +102,7 @@ fn a_request_on_an_idle_connection_during_the_drain_is_served() {
     assert!(!parked.get("/echo").closes());
     let mut fresh = daemon.client();
     std::thread::sleep(Duration::from_millis(300));
-    daemon.terminate();
+    daemon.drains();
     for client in [&mut parked, &mut fresh] {
         let response = client.get("/echo");
         assert_eq!((response.status, response.closes()), (200, true));

@@ -11,7 +11,7 @@ use crate::support::{Client, Daemon, Home, example, get};
 fn home(listen: &str) -> Rc<Home> {
     let home = Home::new("").program(example("trial"));
     home.write_config(&format!(
-        "[wsgi]\nlisten = {listen}\napps = echo tell\ntrusted_proxies = unix\n"
+        "[wsgi]\nlisten = {listen}\napps = echo tell\ntrusted_proxies = unix\nworkers = 1\n"
     ));
     home.shared()
 }

@@ -111,6 +111,12 @@ impl Daemon {
         self.notice("STOPPING=1");
     }
 
+    /// Begins the drain, and waits until its only worker knows.
+    pub(crate) fn drains(&self) {
+        self.terminate();
+        eventually("an answer that closes", || self.client().get("/").closes().then_some(()));
+    }
+
     /// What it has cost until now.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
