@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brim_config::{Cause, Problem, SectionName, Severity, Tree, has_errors};
+use brim_config::{Problem, SectionName, Severity, has_errors};
 use brim_stats::Registry;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,9 +26,12 @@ use crate::sockets::{self, Held, Mismatch, SocketError};
 use crate::worker::{self, Worker};
 
 mod drain;
+mod examine;
 mod hold;
 mod pulse;
 mod reload;
+
+use examine::{OwnPath, examine};
 
 /// How long the start waits for the bus name.
 const NAME_WAIT: Duration = Duration::from_secs(1);
@@ -70,16 +73,6 @@ fn check<P: Program>(program: &P, target: &Target) -> Exit {
         Exit::Success if has_errors(&problems) => Exit::Config,
         exit => exit,
     }
-}
-
-/// Reads the configuration and plans the section, with the problems that its daemon has to mind:
-/// of the files, of the defaults, of the section, and of whatever the section refers to.
-fn examine<P: Program>(program: &P, target: &Target) -> (Tree, Option<P::Plan>, Vec<Problem>) {
-    let (tree, mut problems) = target.load();
-    problems.retain(|problem| problem.concerns(&target.name.section()));
-    let (plan, of_section) = program.plan(&tree, &target.name);
-    problems.extend(of_section);
-    (tree, plan, problems)
 }
 
 fn serve<P: Program>(program: P, target: Target) -> Exit {
@@ -179,6 +172,7 @@ struct Daemon<P: Program> {
     bus: tokio::sync::oneshot::Receiver<Result<(), zbus::Error>>,
     /// Warnings of the configuration in force, for STATUS=.
     warnings: usize,
+    path: OwnPath,
 }
 
 /// A daemon that serves.
@@ -226,7 +220,8 @@ impl<P: Program> Daemon<P> {
         let signals = Signals::new()?;
         let bus = bus::start(shared.clone(), give_order, requests)?;
         let program = Arc::new(program);
-        Ok(Self { program, target, log, shared, gather, orders, signals, bus, warnings: 0 })
+        let (warnings, path) = (0, None);
+        Ok(Self { program, target, log, shared, gather, orders, signals, bus, warnings, path })
     }
 
     fn name(&self) -> &SectionName {
@@ -238,39 +233,6 @@ impl<P: Program> Daemon<P> {
         tokio::select! {
             order = self.signals.next() => order,
             Some(order) = self.orders.recv() => order,
-        }
-    }
-
-    /// Reads the configuration and plans the section, off this thread: an app's own reading may
-    /// take its time, and the watchdog wants its pings. Problems go to the journal.
-    async fn read(&mut self) -> Result<P::Plan, Vec<Problem>> {
-        let (program, target) = (self.program.clone(), self.target.clone());
-        let read = move || {
-            let (tree, plan, problems) = examine(&*program, &target);
-            (plan, problems, tree.instances().map(|name| name.section()).collect::<Vec<_>>())
-        };
-        let Ok((plan, problems, sections)) = tokio::task::spawn_blocking(read).await else {
-            return Err(vec![Problem {
-                origin: None,
-                section: Some(self.name().section()),
-                key: None,
-                severity: Severity::Error,
-                cause: Cause::Refused("an app panicked while it read its section".to_owned()),
-            }]);
-        };
-        for problem in &problems {
-            match problem.severity {
-                Severity::Error => tracing::error!("{problem}"),
-                Severity::Warning => tracing::warn!("{problem}"),
-            }
-        }
-        match plan {
-            Some(plan) if !has_errors(&problems) => {
-                self.shared.face().configured = sections;
-                self.warnings = problems.len();
-                Ok(plan)
-            }
-            _ => Err(problems),
         }
     }
 
