@@ -1,6 +1,10 @@
 //! Edits of the configuration while servers run: good ones, bad ones, changed listeners, wrong names.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
@@ -123,7 +127,8 @@ fn good_reload() {
 fn bad_start() {
     let machine = machine::shared();
     start(&machine, "[wsgi]\nport = 8901\napps = echo\n");
-    // Clients that knock all the time: the port must never be closed.
+    // Clients that knock all the time: the port is never closed, and each gets an answer.
+    let knocking = Knocking::start();
     machine.write(EDIT, BAD);
     machine.run(&["systemctl", "restart", "brim@wsgi"]);
     let refused = client::get(8901, "/echo").expect("an answer");
@@ -156,7 +161,36 @@ fn bad_start() {
     assert_eq!(client::get(8901, "/echo").expect("an answer").status, 200);
     assert_eq!(machine.property("brim@wsgi", "MainPID"), pid);
     assert_eq!(machine.property("brim@wsgi", "StatusText"), serving(8901));
+    let answers = knocking.stop();
+    println!("a bad start and its mending, as clients saw it: {answers:?}");
+    assert!(answers.keys().eq(&[200, 503]), "{answers:?}");
     assert_eq!(bus::property(&machine, "wsgi", "net.brim.Brim1.Instance", "State"), "running");
+}
+
+/// A client that comes again and again, a hundred times a second, and wants an answer each time.
+struct Knocking(Arc<AtomicBool>, JoinHandle<BTreeMap<u16, usize>>);
+
+impl Knocking {
+    fn start() -> Self {
+        let end = Arc::new(AtomicBool::new(false));
+        let ended = end.clone();
+        let thread = std::thread::spawn(move || {
+            let mut answers = BTreeMap::new();
+            while !ended.load(Ordering::Relaxed) {
+                let answer = client::get(8901, "/echo").expect("an answer, of whatever kind");
+                *answers.entry(answer.status).or_default() += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            answers
+        });
+        Self(end, thread)
+    }
+
+    /// How many answers of each status there were.
+    fn stop(self) -> BTreeMap<u16, usize> {
+        self.0.store(true, Ordering::Relaxed);
+        self.1.join().expect("every client was answered")
+    }
 }
 
 /// Clients in the three seconds of [`idles`].

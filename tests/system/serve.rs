@@ -136,6 +136,8 @@ fn wakes(machine: &Machine, when: &str) {
     let answer = client.response().expect("an answer");
     assert_eq!((answer.status, answer.text().as_str()), (200, "first"), "{when}");
 
+    // The answer may be faster than systemd's look at READY=1.
+    machine.await_state("brim@wsgi.service", "active");
     let time = |property| -> u64 {
         machine.property("brim@wsgi.service", property).parse().expect("microseconds")
     };
@@ -211,6 +213,16 @@ fn own_app() {
     assert_eq!(bus::total(&machine, "wsgi", "hello.last_time"), last);
     let now = machine.ok(&["date", "+%s"]).trim().parse::<u64>().expect("a time");
     assert!((now - 60..=now).contains(&last), "{last}, now {now}");
+
+    // A reload cannot make another program of it, and says what does.
+    machine.write(HELLO_FILE, HELLO);
+    let reload = machine.run(&["brimctl", "reload"]);
+    let why = "10-hello.conf:1: [wsgi] program: is another one now, and a reload cannot change it; \
+               run: systemctl restart brim@wsgi";
+    assert!(!reload.success() && reload.text().contains(why), "{}", reload.text());
+    assert_eq!(client::get(8901, "/hello").expect("an answer").status, 200);
+    machine.sh_ok("systemctl daemon-reload; systemctl restart brim@wsgi");
+    assert_eq!(client::get(8901, "/echo").expect("an answer").status, 200);
     machine.remove(PROGRAM);
 }
 
