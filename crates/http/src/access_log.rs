@@ -1,12 +1,10 @@
 //! The access log: one line per finished exchange, made on the worker, written elsewhere.
 
 use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use brim_config::{AccessLogFormat, HttpSection};
 use brim_service::WorkerContext;
-
-use crate::exchange::Exchange;
 
 mod brim;
 mod combined;
@@ -14,7 +12,7 @@ mod journal;
 mod json;
 mod line;
 
-use line::Line;
+pub(crate) use line::Line;
 
 /// How a worker makes its access lines.
 #[derive(Debug)]
@@ -39,8 +37,8 @@ enum Format {
 #[derive(Debug, Default)]
 struct Scratch {
     line: Vec<u8>,
-    second: u64,
     stamp: String,
+    stamp_until: Option<Instant>,
 }
 
 impl AccessLog {
@@ -66,28 +64,22 @@ impl AccessLog {
     }
 
     /// Makes the line of a finished exchange and hands it on.
-    pub(crate) fn write(
-        &self,
-        exchange: &Exchange,
-        status: u16,
-        broken: bool,
-        context: &WorkerContext,
-    ) {
+    pub(crate) fn write(&self, line: &Line<'_>, context: &WorkerContext) {
         let Some(format) = self.format else { return };
         let scratch = &mut *self.scratch.borrow_mut();
         scratch.line.clear();
-        let second =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if scratch.second != second || scratch.stamp.is_empty() {
-            scratch.second = second;
-            scratch.stamp = stamp(format, second);
+        if scratch.stamp_until.is_none_or(|until| line.now >= until) {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let left = Duration::from_secs(1) - Duration::from_nanos(since.subsec_nanos().into());
+            scratch.stamp = stamp(format, since.as_secs());
+            scratch.stamp_until = Some(line.now + left);
         }
-        let line = Line { exchange, status, broken, stamp: &scratch.stamp };
+        let stamp = &scratch.stamp;
         match format {
-            Format::Brim => brim::write(&line, &mut scratch.line),
-            Format::Combined => combined::write(&line, &mut scratch.line),
-            Format::Json => json::write(&line, &mut scratch.line),
-            Format::Journal => journal::write(&line, &context.section, &mut scratch.line),
+            Format::Brim => brim::write(line, stamp, &mut scratch.line),
+            Format::Combined => combined::write(line, stamp, &mut scratch.line),
+            Format::Json => json::write(line, stamp, &mut scratch.line),
+            Format::Journal => journal::write(line, &context.section, &mut scratch.line),
         }
         context.lines.borrow_mut().push(&scratch.line);
     }

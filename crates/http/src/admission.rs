@@ -5,11 +5,12 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 
 use crate::error::Error;
 use crate::exchange::{HEAD_TOO_LARGE, URI_TOO_LONG};
+use crate::txn;
 use crate::worker::Limits;
 
-/// What the headers say, found in one pass over them.
+/// What the headers say that Brim itself wants to know, found in one pass over them.
 #[derive(Debug, Default)]
-struct Survey<'a> {
+pub(crate) struct Survey<'a> {
     bytes: usize,
     lines: usize,
     hosts: usize,
@@ -17,10 +18,16 @@ struct Survey<'a> {
     codings: usize,
     length: Option<&'a HeaderValue>,
     odd_expectation: bool,
+    /// The client may wait for a 100 before it sends its body.
+    pub(crate) expectation: bool,
+    pub(crate) txn: Option<&'a HeaderValue>,
+    pub(crate) referer: Option<&'a HeaderValue>,
+    pub(crate) user_agent: Option<&'a HeaderValue>,
 }
 
 impl<'a> Survey<'a> {
-    fn of(headers: &'a HeaderMap) -> Self {
+    /// Looks at every header once.
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
         let mut survey = Self::default();
         for (name, value) in headers {
             // As on the wire: a colon, a space and CRLF.
@@ -28,6 +35,8 @@ impl<'a> Survey<'a> {
             survey.lines += 1;
             match *name {
                 header::HOST => survey.hosts += 1,
+                header::USER_AGENT => survey.user_agent = survey.user_agent.or(Some(value)),
+                header::REFERER => survey.referer = survey.referer.or(Some(value)),
                 header::CONTENT_LENGTH => survey.length = Some(value),
                 header::TRANSFER_ENCODING => {
                     survey.codings += 1;
@@ -35,8 +44,10 @@ impl<'a> Survey<'a> {
                 }
                 header::EXPECT => {
                     let known = value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+                    survey.expectation = true;
                     survey.odd_expectation |= !known;
                 }
+                _ if *name == txn::HEADER => survey.txn = survey.txn.or(Some(value)),
                 _ => {}
             }
         }
@@ -45,14 +56,13 @@ impl<'a> Survey<'a> {
 }
 
 /// Refuses a request that is malformed or larger than the limits.
-pub(crate) fn admit(head: &Parts, limits: &Limits) -> Result<(), Error> {
-    let survey = Survey::of(&head.headers);
-    size(head, &survey, limits)?;
+pub(crate) fn admit(head: &Parts, survey: &Survey<'_>, limits: &Limits) -> Result<(), Error> {
+    size(head, survey, limits)?;
     if matches!(head.method, Method::TRACE | Method::CONNECT) {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served");
     }
     host(head.version, survey.hosts)?;
-    framing(&survey)?;
+    framing(survey)?;
     if survey.odd_expectation {
         let reason = "the only expectation is 100-continue";
         return refuse(StatusCode::EXPECTATION_FAILED, reason);

@@ -75,40 +75,37 @@ impl AppContext {
 }
 
 /// A request on its way through the chain.
-// Boxed: it is handed on several times per request, and its parts are some 400 bytes.
 #[derive(Debug)]
-pub struct Request(Box<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    head: Parts,
+pub struct Request {
+    // Boxed: a request is handed on several times, and this is some 200 bytes.
+    head: Box<Parts>,
     body: Body,
     exchange: Rc<Exchange>,
 }
 
 impl Request {
-    pub(crate) fn new(head: Parts, body: Body, exchange: Rc<Exchange>) -> Self {
-        Self(Box::new(Inner { head, body, exchange }))
+    pub(crate) fn new(head: Box<Parts>, body: Body, exchange: Rc<Exchange>) -> Self {
+        Self { head, body, exchange }
     }
 
     /// The method.
     pub fn method(&self) -> &Method {
-        &self.0.head.method
+        &self.head.method
     }
 
     /// The target as it came.
     pub fn uri(&self) -> &Uri {
-        &self.0.head.uri
+        &self.head.uri
     }
 
     /// The target's path with its percent escapes decoded; what is not UTF-8 becomes U+FFFD.
     pub fn path(&self) -> Cow<'_, str> {
-        percent_decode_str(self.0.head.uri.path()).decode_utf8_lossy()
+        percent_decode_str(self.head.uri.path()).decode_utf8_lossy()
     }
 
     /// The target's query as it came, without the question mark.
     pub fn query(&self) -> Option<&str> {
-        self.0.head.uri.query()
+        self.head.uri.query()
     }
 
     /// The value of a query parameter, decoded; the last one where there are several.
@@ -124,32 +121,32 @@ impl Request {
 
     /// HTTP/1.0 or HTTP/1.1.
     pub fn version(&self) -> Version {
-        self.0.head.version
+        self.head.version
     }
 
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
-        &self.0.head.headers
+        &self.head.headers
     }
 
     /// The headers, to be changed for the apps that follow.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.0.head.headers
+        &mut self.head.headers
     }
 
     /// The body.
     pub fn body(&mut self) -> &mut Body {
-        &mut self.0.body
+        &mut self.body
     }
 
     /// The body, when the rest of the request is no longer needed.
     pub fn into_body(self) -> Body {
-        self.0.body
+        self.body
     }
 
     /// The exchange: transaction id, addresses, what the access line says.
     pub fn exchange(&self) -> &Exchange {
-        &self.0.exchange
+        &self.exchange
     }
 }
 

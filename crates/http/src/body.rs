@@ -60,6 +60,9 @@ impl Body {
     /// At most `limit` bytes from the front. What comes after them stays unread; a client that
     /// goes away in the middle has sent what it has sent.
     pub async fn read_up_to(&mut self, limit: usize) -> Result<Bytes, Error> {
+        if self.is_end_stream() {
+            return Ok(Bytes::new());
+        }
         let mut first = match self.chunk().await {
             Some(Err(Error::Gone(_))) | None => return Ok(Bytes::new()),
             Some(chunk) => chunk?,

@@ -16,7 +16,8 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 
-use crate::admission;
+use crate::access_log::Line;
+use crate::admission::{self, Survey};
 use crate::app::Request;
 use crate::body::{Body, Leftover, Response, Sending};
 use crate::chain::Chain;
@@ -85,13 +86,18 @@ pub(crate) struct Said {
 }
 
 impl Exchange {
-    fn begin(worker: Rc<HttpWorker>, head: &http::request::Parts, peer: Peer) -> Self {
+    fn begin(
+        worker: Rc<HttpWorker>,
+        head: &http::request::Parts,
+        survey: &Survey<'_>,
+        peer: Peer,
+    ) -> Self {
         let client = client::address(peer.address, &head.headers, &worker.trusted_proxies);
         let shown = match worker.log.is_off() {
             true => Shown::default(),
             false => Shown {
-                referer: head.headers.get(header::REFERER).cloned(),
-                user_agent: head.headers.get(header::USER_AGENT).cloned(),
+                referer: survey.referer.cloned(),
+                user_agent: survey.user_agent.cloned(),
                 auth_token: worker
                     .log
                     .auth_tokens
@@ -102,7 +108,7 @@ impl Exchange {
         };
         Self {
             start: Instant::now(),
-            txn: txn::of(&head.headers),
+            txn: txn::of(survey.txn),
             client_text: peer.text_of(client),
             peer,
             client,
@@ -235,15 +241,18 @@ impl Exchange {
         }
     }
 
-    /// Counts and logs the exchange, once.
-    pub(crate) fn finish(&self, end: End) {
+    /// Counts and logs the exchange, once; the time of that.
+    pub(crate) fn finish(&self, end: End) -> Instant {
+        let now = Instant::now();
         if self.done.replace(true) {
-            return;
+            return now;
         }
         let status = self.status.get().map_or(GONE, |status| status.as_u16());
         self.worker.counters.count(status);
         let broken = self.broken.get() || end == End::Broken;
-        self.worker.log.write(self, status, broken, &self.worker.context);
+        let line = Line { exchange: self, status, broken, now };
+        self.worker.log.write(&line, &self.worker.context);
+        now
     }
 }
 
@@ -269,28 +278,30 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         // The state that is current now answers the whole request, whatever a reload brings.
         let worker = self.current.get();
         let (head, incoming) = request.into_parts();
-        let exchange = Rc::new(Exchange::begin(worker.clone(), &head, self.peer.clone()));
+        let head = Box::new(head);
+        let survey = Survey::of(&head.headers);
+        let exchange = Exchange::begin(worker.clone(), &head, &survey, self.peer.clone());
+        let exchange = Rc::new(exchange);
         self.clock.begin(exchange.clone(), worker.clone());
         let clock = self.clock.clone();
-        let expectation = head.headers.contains_key(header::EXPECT);
-        let body = Body::new(incoming, clock.clone(), exchange.clone(), expectation);
+        let body = Body::new(incoming, clock.clone(), exchange.clone(), survey.expectation);
+        let admitted = admission::admit(&head, &survey, &worker.limits);
+        let request = Request::new(head, body, exchange.clone());
         Box::pin(async move {
-            let response = respond(head, body, &worker, &exchange).await;
+            let response = respond(admitted.map(|()| request), &worker, &exchange).await;
             Ok(response.map(|body| Sending::new(body, exchange, clock)))
         })
     }
 }
 
-/// Admission, then the chain; an error or a panic becomes a response.
+/// An admitted request goes through the chain; an error or a panic becomes a response.
 async fn respond(
-    head: http::request::Parts,
-    body: Body,
+    request: Result<Request, Error>,
     worker: &Rc<HttpWorker>,
     exchange: &Rc<Exchange>,
 ) -> Response {
-    let answer = match admission::admit(&head, &worker.limits) {
-        Ok(()) => {
-            let request = Request::new(head, body, exchange.clone());
+    let answer = match request {
+        Ok(request) => {
             let answer = AssertUnwindSafe(Chain::enter(&worker.chain, request));
             answer.catch_unwind().await.unwrap_or(Err(Error::Panic))
         }

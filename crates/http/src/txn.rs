@@ -1,6 +1,6 @@
 //! The transaction id: names one request in every log line about it.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderName, HeaderValue};
 
 /// The request header that brings one along.
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-txn");
@@ -8,9 +8,8 @@ pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-txn");
 const LONGEST: usize = 128;
 
 /// The client's own id if it brings a printable one, else 32 random hex digits.
-pub(crate) fn of(headers: &HeaderMap) -> Box<str> {
-    let brought = headers.get(HEADER).and_then(|value| value.to_str().ok());
-    match brought {
+pub(crate) fn of(brought: Option<&HeaderValue>) -> Box<str> {
+    match brought.and_then(|value| value.to_str().ok()) {
         Some(txn)
             if (1..=LONGEST).contains(&txn.len()) && txn.bytes().all(|b| b.is_ascii_graphic()) =>
         {
@@ -23,13 +22,11 @@ pub(crate) fn of(headers: &HeaderMap) -> Box<str> {
 /// 32 random hex digits.
 pub(crate) fn random() -> Box<str> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut bits = fastrand::u128(..);
-    let mut txn = String::with_capacity(32);
-    for _ in 0..32 {
-        txn.push(char::from(DIGITS[(bits & 15) as usize]));
-        bits >>= 4;
+    let mut txn = [0; 32];
+    for (pair, byte) in txn.chunks_exact_mut(2).zip(fastrand::u128(..).to_le_bytes()) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
-    txn.into()
+    str::from_utf8(&txn).unwrap_or_default().into()
 }
 
 #[cfg(test)]
@@ -37,9 +34,7 @@ mod tests {
     use super::*;
 
     fn with(value: &[u8]) -> Box<str> {
-        let mut headers = HeaderMap::new();
-        headers.insert(HEADER, value.try_into().unwrap());
-        of(&headers)
+        of(Some(&value.try_into().unwrap()))
     }
 
     #[test]

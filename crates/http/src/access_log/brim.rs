@@ -7,14 +7,14 @@ use http::HeaderValue;
 use super::line::Line;
 
 /// Appends the line.
-pub(crate) fn write(line: &Line<'_>, out: &mut Vec<u8>) {
+pub(crate) fn write(line: &Line<'_>, stamp: &str, out: &mut Vec<u8>) {
     let exchange = line.exchange;
     let said = exchange.said.borrow();
     clean(out, line.client());
     clean(out, line.peer());
     field(out, exchange.shown.auth_token.as_ref().map(HeaderValue::as_bytes));
     text(out, said.remote_user.as_deref());
-    clean(out, Some(line.stamp));
+    clean(out, Some(stamp));
     text(out, line.method());
     field(out, line.decoded_target().as_deref());
     clean(out, line.protocol());
@@ -57,7 +57,7 @@ fn text(out: &mut Vec<u8>, text: Option<&str>) {
 fn field(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     match bytes {
-        None | Some([]) => out.push(b'-'),
+        None | Some([]) => return out.extend_from_slice(b"- "),
         Some(bytes) => {
             let mut rest = bytes;
             while let Some(odd) = rest.iter().position(|byte| !is_plain(*byte)) {

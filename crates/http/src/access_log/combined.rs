@@ -5,7 +5,7 @@ use std::io::Write;
 use super::line::Line;
 
 /// Appends the line.
-pub(crate) fn write(line: &Line<'_>, out: &mut Vec<u8>) {
+pub(crate) fn write(line: &Line<'_>, stamp: &str, out: &mut Vec<u8>) {
     let exchange = line.exchange;
     let said = exchange.said.borrow();
     let user = said.authenticated_user.as_deref().or(said.remote_user.as_deref());
@@ -14,7 +14,7 @@ pub(crate) fn write(line: &Line<'_>, out: &mut Vec<u8>) {
         Some(user) => escape(out, user.as_bytes(), true),
         None => out.push(b'-'),
     }
-    let _ = write!(out, " [{}] \"", line.stamp);
+    let _ = write!(out, " [{}] \"", stamp);
     match (line.method(), line.target()) {
         (Some(method), Some(target)) => {
             escape(out, method.as_bytes(), false);

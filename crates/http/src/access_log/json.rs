@@ -43,14 +43,14 @@ struct Record<'a> {
 }
 
 /// Appends the line.
-pub(crate) fn write(line: &Line<'_>, out: &mut Vec<u8>) {
+pub(crate) fn write(line: &Line<'_>, stamp: &str, out: &mut Vec<u8>) {
     let exchange = line.exchange;
     let said = exchange.said.borrow();
     let header = |value: &Option<http::HeaderValue>| {
         value.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
     let record = Record {
-        time: line.stamp,
+        time: stamp,
         client: line.client(),
         peer: line.peer(),
         remote_user: said.remote_user.as_deref(),

@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, Version, header};
 use percent_encoding::percent_decode_str;
@@ -12,7 +12,8 @@ pub(crate) struct Line<'a> {
     pub(crate) exchange: &'a Exchange,
     pub(crate) status: u16,
     pub(crate) broken: bool,
-    pub(crate) stamp: &'a str,
+    /// When it was finished.
+    pub(crate) now: Instant,
 }
 
 impl Line<'_> {
@@ -61,7 +62,7 @@ impl Line<'_> {
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.exchange.start.elapsed()
+        self.now.saturating_duration_since(self.exchange.start)
     }
 
     /// Request headers, `Name:value` joined by new lines; secrets are not shown.

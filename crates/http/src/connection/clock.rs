@@ -143,7 +143,8 @@ impl Clock {
     pub(crate) fn begin(&self, exchange: Rc<Exchange>, worker: Rc<HttpWorker>) {
         self.end(End::Complete);
         self.serve_for(worker);
-        self.enter(Phase::Exchange);
+        self.phase.set(Phase::Exchange);
+        self.since.set(exchange.start);
         self.sample.borrow_mut().clear();
         self.produced.set(false);
         self.ended.set(None);
@@ -180,17 +181,19 @@ impl Clock {
 
     /// hyper has nothing left to write: with the response produced, the exchange is over.
     pub(crate) fn flushed(&self) {
-        if self.phase.get() == Phase::Exchange && self.produced.get() {
-            self.end(End::Complete);
-            self.enter(Phase::Idle);
+        if self.phase.get() == Phase::Exchange
+            && self.produced.get()
+            && let Some(now) = self.end(End::Complete)
+        {
+            self.phase.set(Phase::Idle);
+            self.since.set(now);
         }
     }
 
-    /// Ends the exchange, if there is one.
-    pub(crate) fn end(&self, end: End) {
-        if let Some(exchange) = self.exchange.borrow_mut().take() {
-            exchange.finish(end);
-        }
+    /// Ends the exchange, if there is one; the time of that.
+    pub(crate) fn end(&self, end: End) -> Option<Instant> {
+        let exchange = self.exchange.borrow_mut().take()?;
+        Some(exchange.finish(end))
     }
 
     /// Says whether some of the request's body may still come.
