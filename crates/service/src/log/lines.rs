@@ -82,3 +82,57 @@ impl LineSource {
         self.ring.is_abandoned() && self.ring.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (LineSink, LineSource, Arc<AtomicU64>) {
+        let pending = Arc::new(AtomicBool::new(false));
+        let waker = Waker { thread: std::thread::current(), pending };
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (sink, source) = LineSource::pair(waker, dropped.clone());
+        (sink, source, dropped)
+    }
+
+    #[test]
+    fn lines_come_out_whole_and_in_order() {
+        let (mut sink, mut source, dropped) = pair();
+        let mut line = Vec::new();
+        // Often around the ring, with lengths that never meet its end twice at the same place.
+        for number in 0..10_000 {
+            sink.push(&vec![b'x'; number % 300]);
+            assert!(source.pop(&mut line));
+            assert_eq!(line.len(), number % 300);
+        }
+        assert!(!source.pop(&mut line));
+        assert_eq!(dropped.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_whole_and_counted() {
+        let (mut sink, mut source, dropped) = pair();
+        sink.push(&vec![b'y'; RING]);
+        assert_eq!(dropped.load(Ordering::Relaxed), 1);
+        let pushed = 1000;
+        (0..pushed).for_each(|_| sink.push(&[b'x'; 1020]));
+        let mut line = Vec::new();
+        let mut popped = 0;
+        while source.pop(&mut line) {
+            assert_eq!(line, [b'x'; 1020]);
+            popped += 1;
+        }
+        assert_eq!(popped, RING / 1024);
+        assert_eq!(dropped.load(Ordering::Relaxed), 1 + pushed - popped as u64);
+    }
+
+    #[test]
+    fn a_source_is_finished_when_its_sink_is_gone_and_it_is_empty() {
+        let (mut sink, mut source, _) = pair();
+        sink.push(b"last");
+        drop(sink);
+        assert!(!source.is_finished());
+        assert!(source.pop(&mut Vec::new()));
+        assert!(source.is_finished());
+    }
+}

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -46,8 +46,9 @@ pub(crate) struct Identity {
     pub(crate) program: &'static str,
 }
 
-enum Message {
-    Record(Record),
+/// What the writer is told, besides records. A queue of its own, without a bound: it must not wait
+/// behind records that the journal does not take, for then whoever tells it would wait as well.
+enum Control {
     Source(LineSource),
     Access(AccessOutput),
 }
@@ -55,7 +56,8 @@ enum Message {
 /// A handle to the writer, for every thread.
 #[derive(Clone)]
 pub(crate) struct LogHandle {
-    messages: SyncSender<Message>,
+    records: SyncSender<Record>,
+    controls: Sender<Control>,
     waker: Waker,
     finish: Arc<AtomicBool>,
     dropped_records: Arc<AtomicU64>,
@@ -65,7 +67,7 @@ pub(crate) struct LogHandle {
 impl LogHandle {
     /// Hands a record on, or drops and counts it. Never waits.
     pub(crate) fn record(&self, record: Record) {
-        if self.messages.try_send(Message::Record(record)).is_err() {
+        if self.records.try_send(record).is_err() {
             self.dropped_records.fetch_add(1, Ordering::Relaxed);
         }
         self.waker.wake();
@@ -74,14 +76,14 @@ impl LogHandle {
     /// A new worker's ring.
     pub(crate) fn line_sink(&self) -> LineSink {
         let (sink, source) = LineSource::pair(self.waker.clone(), self.dropped_lines.clone());
-        let _ = self.messages.send(Message::Source(source));
+        let _ = self.controls.send(Control::Source(source));
         self.waker.wake();
         sink
     }
 
     /// Sends access lines elsewhere from now on, or opens the same file anew.
     pub(crate) fn access_output(&self, output: AccessOutput) {
-        let _ = self.messages.send(Message::Access(output));
+        let _ = self.controls.send(Control::Access(output));
         self.waker.wake();
     }
 
@@ -105,14 +107,20 @@ impl LogHandle {
 
 /// Starts the writer.
 pub(crate) fn start(identity: Identity) -> io::Result<(LogHandle, JoinHandle<()>)> {
-    let (messages, received) = sync_channel(RECORDS);
+    start_with(identity, Journal::open())
+}
+
+fn start_with(identity: Identity, journal: Journal) -> io::Result<(LogHandle, JoinHandle<()>)> {
+    let (records, received) = sync_channel(RECORDS);
+    let (controls, told) = channel();
     let pending = Arc::new(AtomicBool::new(false));
     let finish = Arc::new(AtomicBool::new(false));
     let dropped_lines = Arc::new(AtomicU64::new(0));
     let writer = Writer {
-        journal: Journal::open(&identity),
+        journal,
         access: Access::Off,
         received,
+        told,
         sources: Vec::new(),
         pending: pending.clone(),
         finish: finish.clone(),
@@ -123,14 +131,15 @@ pub(crate) fn start(identity: Identity) -> io::Result<(LogHandle, JoinHandle<()>
     let thread = std::thread::Builder::new().name("log".to_owned()).spawn(|| writer.run())?;
     let waker = Waker { thread: thread.thread().clone(), pending };
     let dropped_records = Arc::default();
-    Ok((LogHandle { messages, waker, finish, dropped_records, dropped_lines }, thread))
+    Ok((LogHandle { records, controls, waker, finish, dropped_records, dropped_lines }, thread))
 }
 
 /// The writer thread's state.
 struct Writer {
     journal: Journal,
     access: Access,
-    received: Receiver<Message>,
+    received: Receiver<Record>,
+    told: Receiver<Control>,
     sources: Vec<LineSource>,
     pending: Arc<AtomicBool>,
     finish: Arc<AtomicBool>,
@@ -161,11 +170,15 @@ impl Writer {
 
     /// Writes what waits, as far as it is taken.
     fn turn(&mut self) {
+        while let Ok(control) = self.told.try_recv() {
+            match control {
+                Control::Source(source) => self.sources.push(source),
+                Control::Access(output) => self.access.change(output, &mut self.journal),
+            }
+        }
         while !self.journal.is_stuck() || self.journal.retry() {
             match self.received.try_recv() {
-                Ok(Message::Record(record)) => self.journal.write(&record, &self.identity),
-                Ok(Message::Source(source)) => self.sources.push(source),
-                Ok(Message::Access(output)) => self.access.change(output, &mut self.journal),
+                Ok(record) => self.journal.write(&record, &self.identity),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
@@ -190,7 +203,7 @@ enum Journal {
 
 impl Journal {
     /// systemd says by `JOURNAL_STREAM` that our output is the journal's; then so are our records.
-    fn open(identity: &Identity) -> Self {
+    fn open() -> Self {
         let connect = || {
             std::env::var_os("JOURNAL_STREAM")?;
             let socket = UnixDatagram::unbound().ok()?;
@@ -198,7 +211,6 @@ impl Journal {
             socket.set_nonblocking(true).ok()?;
             Some(socket)
         };
-        let _ = identity;
         connect().map_or(Self::Stderr, |socket| Self::Socket { socket, waiting: None })
     }
 
@@ -356,3 +368,6 @@ fn open(path: &Path, journal: &mut Journal) -> Option<File> {
         })
         .ok()
 }
+
+#[cfg(test)]
+mod tests;
