@@ -42,8 +42,8 @@ pub(crate) fn total(machine: &Machine, label: &str, name: &str) -> u64 {
 /// What each worker of an instance counted.
 pub(crate) fn workers(machine: &Machine, label: &str, name: &str) -> Vec<u64> {
     let workers = property(machine, label, STATS, "Workers");
-    let counts = workers[name].as_array().unwrap_or_else(|| panic!("{name} in {workers}"));
-    counts.iter().filter_map(Value::as_u64).collect()
+    let workers = workers.as_object().expect("an object").values();
+    workers.map(|worker| worker[name].as_u64().unwrap_or_else(|| panic!("{name}"))).collect()
 }
 
 /// A property of an instance.

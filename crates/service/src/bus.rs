@@ -149,10 +149,11 @@ impl Stats {
         self.shared.snapshot().totals().into_iter().collect()
     }
 
-    /// Every name with its workers' values, worker 0 first.
+    /// Every worker by its name, with its values by theirs.
     #[zbus(property(emits_changed_signal = "false"))]
-    fn workers(&self) -> HashMap<String, Vec<u64>> {
-        self.shared.snapshot().workers().into_iter().collect()
+    fn workers(&self) -> HashMap<String, HashMap<String, u64>> {
+        let workers = self.shared.snapshot().workers().into_iter();
+        workers.map(|(worker, values)| (worker, values.into_iter().collect())).collect()
     }
 }
 

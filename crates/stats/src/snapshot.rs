@@ -41,9 +41,15 @@ impl Snapshot {
         totals.collect()
     }
 
-    /// Every name with its values, worker 0 first, zeros too.
-    pub fn workers(&self) -> BTreeMap<String, Vec<u64>> {
-        self.series.iter().map(|series| (series.name.clone(), series.values.clone())).collect()
+    /// Every worker by its name ("0", "1", ...), with its values by theirs, zeros too.
+    pub fn workers(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        let mut workers: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for series in &self.series {
+            for (index, value) in series.values.iter().enumerate() {
+                workers.entry(index.to_string()).or_default().insert(series.name.clone(), *value);
+            }
+        }
+        workers
     }
 
     /// One section of Brim's JSON: totals, and an object per worker named "0", "1", ...
