@@ -33,7 +33,7 @@ pub(crate) fn reload(source: &Source, named: &[SectionName]) -> Result<Exit, Err
     let failed = findings.failed();
     output::findings(findings, &loaded.tree);
     if failed {
-        output::complain("nothing was reloaded, the old configuration goes on");
+        output::complain("nothing was reloaded, what runs goes on as it was");
         return Ok(Exit::Config);
     }
     for name in wanted {
