@@ -180,13 +180,17 @@ impl Clock {
     }
 
     /// hyper has nothing left to write: with the response produced, the exchange is over.
-    pub(crate) fn flushed(&self) {
+    pub(crate) fn flushed(&self, cx: &Context<'_>) {
         if self.phase.get() == Phase::Exchange
             && self.produced.get()
             && let Some(now) = self.end(End::Complete)
         {
             self.phase.set(Phase::Idle);
             self.since.set(now);
+            if self.ended.get().is_some() {
+                // Now hyper may see it.
+                cx.waker().wake_by_ref();
+            }
         }
     }
 

@@ -92,9 +92,9 @@ impl AsyncWrite for Io {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper flushes when its own buffer is empty, so all of a response is with the kernel.
-        self.clock.flushed();
+        self.clock.flushed(cx);
         Poll::Ready(Ok(()))
     }
 

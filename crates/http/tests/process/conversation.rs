@@ -254,7 +254,9 @@ fn a_client_that_has_closed_its_half_gets_the_whole_of_a_long_answer() {
     client.send("GET /stream?pieces=30&seconds=0.05&size=10 HTTP/1.1\r\nHost: x\r\n\r\n");
     client.half_close();
     assert_eq!(client.response().body.len(), 300);
+    let start = std::time::Instant::now();
     client.is_closed();
+    assert!(start.elapsed() < Duration::from_millis(150), "{:?}", start.elapsed());
     let mut client = daemon.client();
     client.send("GET /slow?seconds=0.5 HTTP/1.1\r\nHost: x\r\n\r\n");
     client.half_close();

@@ -117,3 +117,44 @@ fn all_ends_well_and_every_request_is_counted_and_logged_once() {
     let random_txns: std::collections::HashSet<_> = lines.iter().map(|fields| fields[13]).collect();
     assert_eq!(random_txns.len(), lines.len(), "each has an id of its own");
 }
+
+/// A few bytes of a request changed, doubled or left out.
+fn mutilate(request: &str, random: &mut Rng) -> Vec<u8> {
+    let mut bytes = request.as_bytes().to_vec();
+    for _ in 0..random.usize(1..4) {
+        let at = random.usize(..bytes.len());
+        match random.u8(..4) {
+            0 => bytes[at] = random.u8(..),
+            1 => drop(bytes.remove(at)),
+            2 => bytes.insert(at, random.choice(*b"\r\n :;,0\0\xff/%").unwrap_or(b' ')),
+            _ => {
+                let end = random.usize(at..=bytes.len());
+                let part = bytes[at..end].to_vec();
+                bytes.splice(at..at, part);
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn a_mutilated_request_gets_a_status_or_an_end() {
+    let daemon = serve_trial(
+        "apps = stream upload echo stats\nlinger_timeout = 50ms\nhead_timeout = 2s\nbody_timeout = 2s",
+    );
+    let mut random = Rng::with_seed(1);
+    for _ in 0..1000 {
+        let (request, _) = REQUESTS[random.usize(..6)];
+        let bytes = mutilate(request, &mut random);
+        let mut client = daemon.client();
+        client.try_send(&bytes);
+        client.half_close();
+        let answer = client.rest();
+        let shown = String::from_utf8_lossy(&bytes);
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{shown}");
+    }
+    assert_eq!(get(&daemon, "/echo").status, 200);
+    assert!(!daemon.log().contains("bug"), "{}", daemon.log());
+    let lines = daemon.access_lines(1);
+    assert!(lines.iter().all(|line| line.split(' ').count() == 18));
+}
