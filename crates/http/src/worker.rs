@@ -19,7 +19,7 @@ use crate::plan::HttpPlan;
 /// hyper's parser keeps this many header lines on its stack.
 const HEADERS_ON_STACK: usize = 100;
 /// hyper wants at least this much for a head.
-const SMALLEST_BUFFER: usize = 8192;
+pub(crate) const SMALLEST_BUFFER: usize = 8192;
 
 /// The times that a client may take.
 #[derive(Clone, Copy, Debug)]

@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::gather::Gather;
 use crate::log::{self, Identity, LogHandle};
 use crate::notify;
-use crate::program::Program;
+use crate::program::{Program, Settings};
 use crate::shared::{Shared, State};
 use crate::sockets::{self, Held, Mismatch, SocketError};
 use crate::worker::{self, Worker};
@@ -280,6 +280,7 @@ impl<P: Program> Daemon<P> {
         let running =
             Running { daemon: self, plan, workers, census, acceptor, addresses, counters };
         tracing::info!("{}", running.serving());
+        tracing::info!("{}", room(&settings));
         notify::ready(&running.status());
         running.start_pulse();
         Ok(running)
@@ -361,6 +362,13 @@ impl<P: Program> Running<P> {
         };
         mismatch.map(|mismatch| mismatch + "; ").unwrap_or_default() + &serving + &warnings
     }
+}
+
+/// The bound that the limits put on memory: what is taken if all that may come comes at once.
+fn room(settings: &Settings) -> String {
+    let connections = settings.workers.saturating_mul(settings.concurrent_per_worker) as u64;
+    let bytes = connections.saturating_mul(settings.connection_memory);
+    format!("room for {connections} connections, in at most {} MiB", bytes.div_ceil(1 << 20))
 }
 
 /// The errors among the problems, a line each.

@@ -53,6 +53,8 @@ pub struct Settings {
     pub workers: usize,
     /// Connections that one worker holds at most; when all are full nobody accepts.
     pub concurrent_per_worker: usize,
+    /// Bytes that one connection may make us hold, all limits used to the full.
+    pub connection_memory: u64,
     /// How long a drain may take in all.
     pub drain_timeout: Duration,
     /// Silence after which a connection without a request is closed during a drain.
