@@ -7,6 +7,7 @@
 mod support;
 
 mod access_log;
+mod access_output;
 mod bus;
 mod chain;
 mod command_line;
