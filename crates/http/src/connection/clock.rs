@@ -14,7 +14,7 @@ const PARK_AFTER: Duration = Duration::from_millis(200);
 /// giving one of them back and taking it again costs some two microseconds.
 const PARK_AFTER_CROWDED: Duration = Duration::from_millis(20);
 /// More conversations than this are many.
-const CROWD: usize = 64;
+const CROWD: usize = 32;
 /// How often a connection with work in progress is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a client that has ended its half may wait for its response to begin. Most of those
