@@ -86,7 +86,7 @@ pub fn program(name: &str) -> io::Result<PathBuf> {
 /// wrk's requests, and how long it took them, in seconds.
 pub fn wrk(address: SocketAddr, connections: u32, seconds: u32) -> io::Result<(u64, f64)> {
     let output = Command::new("wrk")
-        .args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s")])
+        .args(["-t2", &format!("-c{connections}"), &format!("-d{seconds}s")])
         .arg(format!("http://{address}/echo"))
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -53,7 +53,7 @@ fn start_bare() -> io::Result<Server> {
 
 fn echo(brim: &Server, bare: &Server) -> io::Result<()> {
     println!(
-        "echo, wrk with {CONNECTIONS} connections, 2 workers each, {ROUNDS} rounds of {SECONDS} s in turn"
+        "echo, wrk with 2 threads and {CONNECTIONS} connections, 2 workers each, {ROUNDS} rounds of {SECONDS} s in turn"
     );
     let mut seen: [Vec<(f64, f64)>; 2] = Default::default();
     for _ in 0..ROUNDS {

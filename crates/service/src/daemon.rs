@@ -169,7 +169,8 @@ struct Daemon<P: Program> {
     gather: Gather,
     orders: UnboundedReceiver<Order>,
     signals: Signals,
-    bus: tokio::sync::oneshot::Receiver<Result<(), zbus::Error>>,
+    /// Hears of the name on the bus, once.
+    bus: Option<tokio::sync::oneshot::Receiver<Result<(), zbus::Error>>>,
     /// Warnings of the configuration in force, for STATUS=.
     warnings: usize,
     path: OwnPath,
@@ -218,7 +219,7 @@ impl<P: Program> Daemon<P> {
         let (gather, requests) = Gather::new(shared.clone());
         let (give_order, orders) = unbounded_channel();
         let signals = Signals::new()?;
-        let bus = bus::start(shared.clone(), give_order, requests)?;
+        let bus = Some(bus::start(shared.clone(), give_order, requests)?);
         let program = Arc::new(program);
         let (warnings, path) = (0, None);
         Ok(Self { program, target, log, shared, gather, orders, signals, bus, warnings, path })
@@ -240,6 +241,18 @@ impl<P: Program> Daemon<P> {
     fn refuse(&self, problems: &[Problem]) -> Exit {
         notify::status(&format!("configuration error: {}", errors(problems)));
         Exit::Config
+    }
+
+    /// Waits a moment for the name on the bus, so that whoever hears READY=1 finds us there.
+    async fn own_name(&mut self) {
+        let Some(bus) = self.bus.take() else { return };
+        match tokio::time::timeout(NAME_WAIT, bus).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(%error, "no name on the bus: stats and reload go without it");
+            }
+            Ok(Err(_)) | Err(_) => tracing::warn!("the bus did not answer; still trying"),
+        }
     }
 
     /// Everything from the sockets to READY=1.
@@ -269,13 +282,7 @@ impl<P: Program> Daemon<P> {
             face.workers = u32::try_from(settings.workers).unwrap_or(u32::MAX);
             face.listeners = addresses.iter().map(ToString::to_string).collect();
         }
-        match tokio::time::timeout(NAME_WAIT, &mut self.bus).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => {
-                tracing::warn!(%error, "no name on the bus: stats and reload go without it");
-            }
-            Ok(Err(_)) | Err(_) => tracing::warn!("the bus did not answer; still trying"),
-        }
+        self.own_name().await;
         let acceptor = Some(acceptor);
         let running =
             Running { daemon: self, plan, workers, census, acceptor, addresses, counters };

@@ -20,13 +20,14 @@ impl<P: Program> Daemon<P> {
     pub(super) async fn hold(&mut self, held: &[Held], problems: Vec<Problem>) -> Option<P::Plan> {
         self.shared.face().state = State::Holding;
         self.shared.face().listeners = held.iter().map(|held| held.address.to_string()).collect();
-        notify::ready(&status(&problems));
         let _pulse = pulse::AbortOnDrop(pulse::ping_alone());
         let doors: Vec<_> = held
             .iter()
             .filter_map(|held| held.try_clone().ok())
             .map(|held| pulse::AbortOnDrop(tokio::task::spawn_local(turn_away_all::<P>(held))))
             .collect();
+        self.own_name().await;
+        notify::ready(&status(&problems));
         loop {
             match self.next_order().await {
                 Order::Drain => return None,
