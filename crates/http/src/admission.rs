@@ -59,7 +59,8 @@ impl<'a> Survey<'a> {
 pub(crate) fn admit(head: &Parts, survey: &Survey<'_>, limits: &Limits) -> Result<(), Error> {
     size(head, survey, limits)?;
     if matches!(head.method, Method::TRACE | Method::CONNECT) {
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served");
+        // Not 405: that says (and has to list) what the target allows, and here nobody asked it.
+        return refuse(StatusCode::NOT_IMPLEMENTED, "TRACE and CONNECT are not served");
     }
     host(head.version, survey.hosts)?;
     framing(survey)?;

@@ -30,7 +30,6 @@ mod client;
 mod connection;
 mod error;
 mod exchange;
-mod limit;
 mod plan;
 mod registry;
 mod txn;

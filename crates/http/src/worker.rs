@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brim_config::{HttpSection, TrustedProxies};
-use brim_service::WorkerContext;
+use brim_service::{LogLimit, WorkerContext};
 use brim_stats::Counter;
 use hyper::server::conn::http1;
 
 use crate::access_log::AccessLog;
 use crate::app::AppContext;
 use crate::chain::Chain;
-use crate::limit::LogLimit;
 use crate::plan::HttpPlan;
 
 /// hyper's parser keeps this many header lines on its stack.

@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use brim_config::{Problem, SectionName, Severity, has_errors};
 use brim_stats::Registry;
@@ -18,7 +18,7 @@ use crate::command_line::{self, Request, Target};
 use crate::counters::CounterFile;
 use crate::exit::Exit;
 use crate::gather::Gather;
-use crate::log::{self, Identity, LogHandle};
+use crate::log::{self, Identity, LogHandle, LogLimit};
 use crate::notify;
 use crate::program::{Program, Settings};
 use crate::shared::{Shared, State};
@@ -82,7 +82,7 @@ fn serve<P: Program>(program: P, target: Target) -> Exit {
     let Ok((log, thread)) = log::start(identity) else { return Exit::System };
     let subscriber = tracing_subscriber::registry().with(log::Layer::new(log.clone()));
     let _ = tracing::subscriber::set_global_default(subscriber);
-    std::panic::set_hook(Box::new(|panic| tracing::error!("bug: {panic}")));
+    std::panic::set_hook(panic_hook());
     for error in errors {
         tracing::error!("{error}");
     }
@@ -96,6 +96,17 @@ fn serve<P: Program>(program: P, target: Target) -> Exit {
     };
     log.finish(thread);
     exit
+}
+
+/// Panics go to the journal. A request may cause one, so a client may repeat it at will.
+fn panic_hook() -> Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync> {
+    let limit = Mutex::new(LogLimit::new());
+    Box::new(move |panic| {
+        let held = limit.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now());
+        if let Some(held_back) = held {
+            tracing::error!(held_back, "bug: {panic}");
+        }
+    })
 }
 
 async fn live<P: Program>(program: P, target: Target, held: Vec<Held>, log: LogHandle) -> Exit {

@@ -40,7 +40,7 @@ pub use daemon::run;
 pub use exit::Exit;
 pub use gather::{Gather, Sections};
 pub use lifecycle::{Drain, Lifecycle};
-pub use log::{AccessOutput, LineSink, journal_field};
+pub use log::{AccessOutput, LineSink, LogLimit, journal_field};
 pub use program::{Program, Settings};
 pub use sockets::{PeerAddress, SocketError};
 pub use stream::Stream;

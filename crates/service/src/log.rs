@@ -5,6 +5,7 @@
 //! is the thread at the other end. What does not fit is dropped and counted.
 
 mod layer;
+mod limit;
 mod lines;
 mod record;
 mod writer;
@@ -12,6 +13,7 @@ mod writer;
 /// Appends a field in the journal's native protocol: an upper-case name, and any value.
 pub use record::push_field as journal_field;
 
+pub use limit::LogLimit;
 pub use lines::LineSink;
 pub use writer::AccessOutput;
 

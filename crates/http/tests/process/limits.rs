@@ -225,13 +225,13 @@ fn an_expectation_other_than_100_continue_is_417() {
 }
 
 #[test]
-fn trace_and_connect_are_405() {
+fn trace_and_connect_are_501() {
     let daemon = serve("apps = echo");
     for head in [
         "TRACE /echo HTTP/1.1\r\nHost: x\r\n\r\n",
         "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n",
     ] {
-        assert_eq!(refused(&daemon, head).0, 405, "{head}");
+        assert_eq!(refused(&daemon, head).0, 501, "{head}");
     }
 }
 

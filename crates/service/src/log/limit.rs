@@ -10,19 +10,26 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 /// Counts what it lets through and what it holds back.
 #[derive(Debug)]
-pub(crate) struct LogLimit {
+pub struct LogLimit {
     since: Cell<Instant>,
     passed: Cell<u32>,
     held: Cell<u64>,
 }
 
+impl Default for LogLimit {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl LogLimit {
-    pub(crate) fn new() -> Self {
+    /// A limit of ten records in ten seconds.
+    pub fn new() -> Self {
         Self { since: Cell::new(Instant::now()), passed: Cell::new(0), held: Cell::new(0) }
     }
 
     /// Whether to log now; with how many were held back before this one.
-    pub(crate) fn pass(&self, now: Instant) -> Option<u64> {
+    pub fn pass(&self, now: Instant) -> Option<u64> {
         if now.duration_since(self.since.get()) >= WINDOW {
             self.since.set(now);
             self.passed.set(0);
