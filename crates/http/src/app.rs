@@ -77,7 +77,7 @@ impl AppContext {
 /// A request on its way through the chain.
 #[derive(Debug)]
 pub struct Request {
-    // Boxed: a request is handed on several times, and this is some 200 bytes.
+    // Boxed: a request is handed on several times, and this is the large part of it.
     head: Box<Parts>,
     body: Body,
     exchange: Rc<Exchange>,

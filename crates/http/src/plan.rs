@@ -17,8 +17,8 @@ use crate::connection;
 use crate::registry::{ConfiguredApp, Registry};
 use crate::worker::{HttpWorker, SMALLEST_BUFFER};
 
-/// What is kept of a connection beside hyper's buffers, in bytes: 2,000 were measured, and an
-/// exchange adds some 1,500.
+/// An allowance for what is kept of a connection beside hyper's buffers, in bytes. `make bench`
+/// prints what a parked one costs: about half of this.
 const KEPT: u64 = 4096;
 
 /// The program: HTTP with these apps.

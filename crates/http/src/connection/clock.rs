@@ -11,7 +11,7 @@ use crate::worker::{HttpWorker, Times};
 /// Silence after which hyper gives the socket back and its buffers are freed.
 const PARK_AFTER: Duration = Duration::from_millis(200);
 /// The same where hyper holds many connections of this worker at once: 10 KiB each add up, and
-/// giving one of them back and taking it again costs some two microseconds.
+/// in glibc's heap their peak stays.
 const PARK_AFTER_CROWDED: Duration = Duration::from_millis(20);
 /// More conversations than this are many.
 const CROWD: usize = 32;

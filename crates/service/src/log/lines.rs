@@ -4,7 +4,7 @@ use std::thread::Thread;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-/// Bytes a worker may have waiting for the writer: some 1,500 access lines.
+/// Bytes a worker may have waiting for the writer.
 const RING: usize = 256 * 1024;
 
 /// Wakes the writer, at most once per turn of its loop.

@@ -1,7 +1,6 @@
 use tracing::Level;
 
-/// Longest record in bytes; the rest of a longer one is cut off. The journal takes datagrams of
-/// this size on every Debian kernel.
+/// Longest message or field in bytes; the rest of a longer one is cut off.
 const LONGEST: usize = 48 * 1024;
 
 /// One log record: a message and fields, names in lower case.
@@ -37,11 +36,7 @@ impl Record {
             text.push('=');
             text.push_str(value);
         }
-        let mut cut = text.len().min(LONGEST);
-        while !text.is_char_boundary(cut) {
-            cut -= 1;
-        }
-        text.truncate(cut);
+        text.truncate(cut(&text).len());
         text
     }
 
@@ -65,9 +60,14 @@ impl Record {
     }
 }
 
+/// The beginning of a text that may be too long, without half a letter at its end.
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LONGEST)).unwrap_or(text)
+}
+
 /// A field of the native protocol: `NAME=value`, or with a length where the value has new lines.
 pub fn push_field(bytes: &mut Vec<u8>, name: &str, value: &str) {
-    let value = value.get(..LONGEST).unwrap_or(value);
+    let value = cut(value);
     bytes.extend_from_slice(name.as_bytes());
     if value.contains('\n') {
         bytes.push(b'\n');
@@ -118,6 +118,13 @@ mod tests {
         let mut bytes = Vec::new();
         push_field(&mut bytes, "MESSAGE", "a\nb");
         assert_eq!(bytes, b"MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\n");
+    }
+
+    #[test]
+    fn an_endless_field_is_cut_between_two_letters() {
+        let mut bytes = Vec::new();
+        push_field(&mut bytes, "BRIM_TARGET", &format!("x{}", "ä".repeat(LONGEST)));
+        assert_eq!(bytes.len(), "BRIM_TARGET=".len() + LONGEST - 1 + "\n".len());
     }
 
     #[test]
