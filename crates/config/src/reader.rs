@@ -92,6 +92,18 @@ impl<'a> Reader<'a> {
         self.note(key, Severity::Error, Cause::Refused(why.to_string()));
     }
 
+    /// Notes what works, but probably not as meant.
+    pub fn warn(&mut self, key: &str, why: impl Display) {
+        self.note(key, Severity::Warning, Cause::Refused(why.to_string()));
+    }
+
+    /// The lines of a value that goes on in indented lines, without those that are empty.
+    pub fn lines(&mut self, key: &'static str) -> Vec<&'a str> {
+        self.know(key);
+        let value = self.entry(key).map_or("", |entry| &entry.value);
+        value.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+    }
+
     /// Where the value of a key stands, or else the section.
     pub fn origin(&self, key: &str) -> Option<Origin> {
         self.entry(key)

@@ -267,3 +267,14 @@ fn a_list_of_addresses_reads_as_addresses() {
     let peers = Reader::new(&tree, "x").list::<Address>("peers").unwrap();
     assert_eq!(peers.len(), 2);
 }
+
+#[test]
+fn a_value_has_lines_and_may_be_warned_of() {
+    let tree = tree("[app]\nset = A: 1\n  B: 2 3\n\n  C: 4\nempty =\n");
+    let mut reader = Reader::new(&tree, "app");
+    assert_eq!(reader.lines("set"), ["A: 1", "B: 2 3", "C: 4"]);
+    assert!(reader.lines("empty").is_empty() && reader.lines("unset").is_empty());
+    reader.warn("set", "is odd");
+    assert!(!reader.failed());
+    assert_eq!(shown(&reader.finish()), "brim.conf:2: warning: [app] set: is odd\n");
+}
