@@ -148,6 +148,11 @@ impl Request {
     pub fn exchange(&self) -> &Exchange {
         &self.exchange
     }
+
+    /// The exchange, for an app that needs it after it has passed the request on.
+    pub fn shared_exchange(&self) -> Rc<Exchange> {
+        self.exchange.clone()
+    }
 }
 
 /// Runs what blocks (files, hashing, a database) on a thread of its own, so that the worker goes on

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::body::{Response, ResponseBody};
 
@@ -53,6 +53,16 @@ pub enum Error {
     /// An app panicked.
     #[error("bug: an app panicked")]
     Panic,
+    /// Another error, with a header for its answer.
+    #[error("{error}")]
+    WithHeader {
+        /// That error.
+        error: Box<Error>,
+        /// The header's name.
+        name: HeaderName,
+        /// The header's value.
+        value: HeaderValue,
+    },
     /// Something failed on our side.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -67,6 +77,12 @@ impl Error {
     /// A failure on our side; the client learns no more than that.
     pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(error.into())
+    }
+
+    /// The same, with a header for its answer.
+    #[must_use]
+    pub fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self::WithHeader { error: Box::new(self), name, value }
     }
 
     pub(crate) fn refused(status: StatusCode, reason: &'static str) -> Self {
@@ -98,6 +114,7 @@ impl Error {
             | Self::BodyMalformed(_)
             | Self::Gone(_) => Blame::Client,
             Self::Panic | Self::Internal(_) => Blame::Us,
+            Self::WithHeader { error, .. } => error.blame(),
         }
     }
 
@@ -109,11 +126,17 @@ impl Error {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyMalformed(_) | Self::Gone(_) => StatusCode::BAD_REQUEST,
             Self::Panic | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::WithHeader { error, .. } => error.code(),
         }
     }
 
     /// The answer. The only place where an error becomes a response.
     pub(crate) fn into_response(self) -> Response {
+        if let Self::WithHeader { error, name, value } = self {
+            let mut response = error.into_response();
+            response.headers_mut().append(name, value);
+            return response;
+        }
         let status = self.code();
         let text = match &self {
             Self::Status { text, .. } if !text.is_empty() => format!("{text}\n"),

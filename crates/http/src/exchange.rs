@@ -2,6 +2,7 @@
 //!
 //! The one place where a finished request is counted and logged.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
@@ -62,8 +63,18 @@ pub struct Exchange {
     pub(crate) bytes_out: Cell<u64>,
     pub(crate) said: RefCell<Said>,
     leftover: RefCell<Leftover>,
+    kept: RefCell<Vec<Kept>>,
     broken: Cell<bool>,
     done: Cell<bool>,
+}
+
+/// Something that an app holds until the exchange is over.
+struct Kept(#[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Any>);
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Kept")
+    }
 }
 
 /// Request headers that the access log shows.
@@ -121,6 +132,7 @@ impl Exchange {
             bytes_out: Cell::new(0),
             said: RefCell::default(),
             leftover: RefCell::default(),
+            kept: RefCell::default(),
             broken: Cell::new(false),
             done: Cell::new(false),
             worker,
@@ -160,6 +172,7 @@ impl Exchange {
             bytes_out: Cell::new(0),
             said: RefCell::default(),
             leftover: RefCell::default(),
+            kept: RefCell::default(),
             broken: Cell::new(false),
             done: Cell::new(false),
         }
@@ -198,6 +211,18 @@ impl Exchange {
     /// What made this request, where it was not a client, for the access line.
     pub fn set_source(&self, source: impl Into<String>) {
         self.said.borrow_mut().source = Some(source.into());
+    }
+
+    /// Keeps something until the last byte of the response is with the kernel, then drops it.
+    pub fn keep(&self, something: impl Any) {
+        self.kept.borrow_mut().push(Kept(Box::new(something)));
+    }
+
+    /// Makes an error the response that it would become at the end of the chain: for apps that have
+    /// to see every response.
+    pub fn answer(&self, error: Error) -> Response {
+        self.complain(&error);
+        error.into_response()
     }
 
     pub(crate) fn add_bytes_in(&self, count: u64) {
@@ -252,6 +277,7 @@ impl Exchange {
         let broken = self.broken.get() || end == End::Broken;
         let line = Line { exchange: self, status, broken, now };
         self.worker.log.write(&line, &self.worker.context);
+        drop(self.kept.take());
         now
     }
 }
@@ -307,10 +333,7 @@ async fn respond(
         }
         Err(error) => Err(error),
     };
-    let mut response = answer.unwrap_or_else(|error| {
-        exchange.complain(&error);
-        error.into_response()
-    });
+    let mut response = answer.unwrap_or_else(|error| exchange.answer(error));
     exchange.set_status(response.status());
     let closes = response.headers().contains_key(header::CONNECTION);
     let whole = closes || exchange.leftover.take().discard().await;
