@@ -3,6 +3,8 @@
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 
+mod authority;
+
 use crate::error::Error;
 use crate::exchange::{HEAD_TOO_LARGE, URI_TOO_LONG};
 use crate::txn;
@@ -14,6 +16,7 @@ pub(crate) struct Survey<'a> {
     bytes: usize,
     lines: usize,
     hosts: usize,
+    host: Option<&'a HeaderValue>,
     coding: Option<&'a HeaderValue>,
     codings: usize,
     length: Option<&'a HeaderValue>,
@@ -34,7 +37,10 @@ impl<'a> Survey<'a> {
             survey.bytes += name.as_str().len() + value.len() + 4;
             survey.lines += 1;
             match *name {
-                header::HOST => survey.hosts += 1,
+                header::HOST => {
+                    survey.hosts += 1;
+                    survey.host = Some(value);
+                }
                 header::USER_AGENT => survey.user_agent = survey.user_agent.or(Some(value)),
                 header::REFERER => survey.referer = survey.referer.or(Some(value)),
                 header::CONTENT_LENGTH => survey.length = Some(value),
@@ -62,7 +68,8 @@ pub(crate) fn admit(head: &Parts, survey: &Survey<'_>, limits: &Limits) -> Resul
         // Not 405: that says (and has to list) what the target allows, and here nobody asked it.
         return refuse(StatusCode::NOT_IMPLEMENTED, "TRACE and CONNECT are not served");
     }
-    host(head.version, survey.hosts)?;
+    target(head)?;
+    host(head.version, survey)?;
     framing(survey)?;
     if survey.odd_expectation {
         let reason = "the only expectation is 100-continue";
@@ -99,12 +106,43 @@ fn target_length(head: &Parts) -> usize {
     path + scheme + uri.authority().map_or(0, |authority| authority.as_str().len())
 }
 
-/// RFC 9112 section 3.2: exactly one Host in HTTP/1.1.
-fn host(version: Version, count: usize) -> Result<(), Error> {
-    match (version, count) {
-        (_, 1) | (Version::HTTP_10, 0) => Ok(()),
-        (_, 0) => refuse(StatusCode::BAD_REQUEST, "the Host header is missing"),
-        _ => refuse(StatusCode::BAD_REQUEST, "there is more than one Host header"),
+/// RFC 9112 section 3.2: the form of the target fits the method. (CONNECT is refused before.)
+fn target(head: &Parts) -> Result<(), Error> {
+    let uri = &head.uri;
+    let (fits, reason) = match (uri.scheme_str(), uri.authority()) {
+        (None, None) if uri.path() == "*" => {
+            (head.method == Method::OPTIONS, "the target * is for OPTIONS only")
+        }
+        (None, None) => (true, ""),
+        (None, Some(_)) => (false, "the target is neither a path nor a URL"),
+        // RFC 9110 section 4.2: a host, and no user.
+        (Some("http" | "https"), Some(authority)) => {
+            let authority = authority.as_str();
+            let is_one = !authority.is_empty() && authority::is_valid(authority.as_bytes());
+            (is_one, "the target's host is malformed")
+        }
+        (Some(_), _) => (false, "the target is neither an http nor an https URL"),
+    };
+    if fits { Ok(()) } else { refuse(StatusCode::BAD_REQUEST, reason) }
+}
+
+/// RFC 9112 section 3.2: exactly one Host in HTTP/1.1, and a valid one.
+fn host(version: Version, survey: &Survey<'_>) -> Result<(), Error> {
+    let reason = match (version, survey.hosts, survey.host) {
+        (Version::HTTP_10, 0, _) => return Ok(()),
+        (_, 1, Some(host)) if authority::is_valid(host.as_bytes()) => return Ok(()),
+        (_, 1, _) => "the Host header is malformed",
+        (_, 0, _) => "the Host header is missing",
+        _ => "there is more than one Host header",
+    };
+    refuse(StatusCode::BAD_REQUEST, reason)
+}
+
+/// RFC 9112 section 3.2.2: where the target names a host, that is the Host, whatever the header says.
+pub(crate) fn settle_host(head: &mut Parts) {
+    let Some(authority) = head.uri.authority() else { return };
+    if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+        head.headers.insert(header::HOST, host);
     }
 }
 

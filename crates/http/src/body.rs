@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -26,6 +27,8 @@ pub struct Body {
     incoming: Option<Incoming>,
     /// Nobody has read anything yet, and the client may wait for a 100 until somebody does.
     unasked: bool,
+    /// The last frame was trailers.
+    trailers: bool,
     clock: Rc<Clock>,
     exchange: Rc<Exchange>,
     left: u64,
@@ -40,7 +43,8 @@ impl Body {
     ) -> Self {
         clock.body_open(!incoming.is_end_stream());
         let left = exchange.body_limit();
-        Self { incoming: Some(incoming), unasked: expectation, clock, exchange, left }
+        let unasked = expectation;
+        Self { incoming: Some(incoming), unasked, trailers: false, clock, exchange, left }
     }
 
     /// The next piece, `None` at the end.
@@ -104,6 +108,13 @@ impl Body {
     }
 
     fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), Error> {
+        if let Some(trailers) = frame.trailers_ref() {
+            self.trailers = true;
+            if trailers.is_empty() {
+                // There were some bytes, and no field in them.
+                return Err(Error::refused(StatusCode::BAD_REQUEST, "the trailers are malformed"));
+            }
+        }
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         self.exchange.add_bytes_in(length);
         self.left = self.left.checked_sub(length).ok_or_else(|| self.exchange.body_too_large())?;
@@ -153,6 +164,7 @@ impl http_body::Body for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         match self.incoming.take() {
+            _ if self.trailers => self.exchange.leave(Leftover::Trailers),
             Some(incoming) if !incoming.is_end_stream() => {
                 self.exchange.leave(match self.unasked {
                     true => Leftover::Unasked,

@@ -123,6 +123,8 @@ impl Shell {
         let io = TokioIo::new(Io::new(stream, rest, self.clock.clone()));
         let service = Service::new(self.current.clone(), self.clock.clone(), self.peer.clone());
         let mut hyper = worker.protocol.serve_connection(io, service);
+        let uri_limit = worker.limits.uri;
+        drop(worker);
         let mut look = pin!(sleep(self.clock.park_after()));
         let (result, due) = poll_fn(|cx| {
             if let Poll::Ready(result) = hyper.poll_without_shutdown(cx) {
@@ -152,7 +154,13 @@ impl Shell {
             (_, Some(Due::Gone)) => Spoken::Over(stream),
             (_, Some(_)) => Spoken::Stuck,
             (result, None) => match self.clock.refused() {
-                Some(status) => Spoken::Refused(stream, status, refusal(status)),
+                Some(status) => {
+                    let status = match is_target_too_long(&parts.read_buf, uri_limit) {
+                        true => StatusCode::URI_TOO_LONG,
+                        false => status,
+                    };
+                    Spoken::Refused(stream, status, refusal(status))
+                }
                 None if result
                     .is_some_and(|result| result.is_err_and(|error| error.is_parse())) =>
                 {
@@ -207,6 +215,12 @@ impl Shell {
         exchange.finish(End::Complete);
         tracing::debug!(peer = ?self.peer.address, local = %self.local, %status, "refused a head");
     }
+}
+
+/// Whether it is the target that makes a head too large, which RFC 9112 section 3 wants told.
+fn is_target_too_long(head: &[u8], limit: usize) -> bool {
+    let mut words = head.trim_ascii_start().split(u8::is_ascii_whitespace);
+    words.nth(1).is_some_and(|target| target.len() > limit)
 }
 
 /// What is wrong with a head that hyper refused.

@@ -304,7 +304,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         // The state that is current now answers the whole request, whatever a reload brings.
         let worker = self.current.get();
         let (head, incoming) = request.into_parts();
-        let head = Box::new(head);
+        let mut head = Box::new(head);
         let survey = Survey::of(&head.headers);
         let exchange = Exchange::begin(worker.clone(), &head, &survey, self.peer.clone());
         let exchange = Rc::new(exchange);
@@ -312,6 +312,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         let clock = self.clock.clone();
         let body = Body::new(incoming, clock.clone(), exchange.clone(), survey.expectation);
         let admitted = admission::admit(&head, &survey, &worker.limits);
+        admission::settle_host(&mut head);
         let request = Request::new(head, body, exchange.clone());
         Box::pin(async move {
             let response = respond(admitted.map(|()| request), &worker, &exchange).await;

@@ -19,6 +19,9 @@ pub(crate) enum Leftover {
     None,
     /// The client waits for a 100 before it sends anything, and nobody has asked it to.
     Unasked,
+    /// Nothing, and it had trailers. hyper and a client may differ about where they end (RFC 9112
+    /// section 2.2: after a bare LF), so nothing behind them is read.
+    Trailers,
     /// A part of it, or all.
     Rest(Incoming, Rc<Clock>),
 }
@@ -29,13 +32,16 @@ impl Leftover {
     pub(crate) async fn discard(self) -> bool {
         let (mut incoming, clock) = match self {
             Self::None => return true,
-            Self::Unasked => return false,
+            Self::Unasked | Self::Trailers => return false,
             Self::Rest(incoming, clock) => (incoming, clock),
         };
         let (mut discarded, mut yielded) = (0, false);
         let whole = std::future::poll_fn(|cx| {
             while !incoming.is_end_stream() {
                 match Pin::new(&mut incoming).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                        return Poll::Ready(false);
+                    }
                     Poll::Ready(Some(Ok(frame))) => {
                         yielded = false;
                         discarded += frame.data_ref().map_or(0, bytes::Bytes::len);

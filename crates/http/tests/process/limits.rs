@@ -71,6 +71,21 @@ fn a_head_without_end_is_431_as_soon_as_it_is_too_large() {
 }
 
 #[test]
+fn a_target_without_end_is_414_as_soon_as_the_head_is_too_large() {
+    let daemon = serve("apps = echo");
+    for (lines, target, code) in [("", 40, 414), ("\r\n", 70, 414), ("", 7, 431)] {
+        let target = "x".repeat(target * 1024);
+        let fields = format!("X: {}\r\n", "y".repeat(1024)).repeat(40);
+        let (got, text) =
+            refused(&daemon, &format!("{lines}GET /{target} HTTP/1.1\r\nHost: x\r\n{fields}"));
+        assert_eq!(got, code, "{text}");
+    }
+    let mut client = daemon.client();
+    client.try_send(format!("GET /{}", "x".repeat(33 * 1024)));
+    assert_eq!(client.response().status, 414);
+}
+
+#[test]
 fn header_limit_is_exact() {
     let headers = |count: usize| {
         let lines: String = (1..count).map(|n| format!("X-{n}: 1\r\n")).collect();

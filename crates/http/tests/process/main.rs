@@ -23,6 +23,7 @@ mod listeners;
 mod panics;
 mod reload;
 mod room;
+mod smuggling;
 mod stats;
 mod timeouts;
 mod turmoil;
