@@ -15,6 +15,7 @@ mod conversation;
 mod counters;
 mod drain;
 mod echo;
+mod heads;
 mod hello;
 mod holding;
 mod limits;
