@@ -19,8 +19,10 @@ build_packages := build-essential
 deb_packages   := $(build_packages) debhelper dpkg-dev fakeroot
 test_packages  := $(deb_packages) curl dbus-daemon dbus-bin debian-archive-keyring iproute2 \
 	lintian man-db mandoc mmdebstrap python3 systemd-container util-linux wrk
+# Apart from them: nginx comes with a service that starts when it is installed.
+bench_packages := $(build_packages) mongrel2-core nginx-light slowhttptest wrk
 
-.PHONY: help run test fmt fmt-check lint unit doc deb system-test bench setup setup-build setup-deb clean
+.PHONY: help run test fmt fmt-check lint unit doc deb system-test bench setup setup-bench setup-build setup-deb clean
 
 help:
 	@echo 'make run          serve examples/hello/brim.conf in the foreground, without systemd'
@@ -28,7 +30,7 @@ help:
 	@echo 'make unit         unit, golden and process tests'
 	@echo 'make deb          $(deb)'
 	@echo 'make system-test  the package in a booted Debian 12 (as root)'
-	@echo 'make bench        compare with a bare hyper server'
+	@echo 'make bench        compare with nginx, Mongrel2 and a bare hyper server'
 	@echo 'make lint         clippy; make fmt: rustfmt'
 	@echo 'make setup        install what these need (as root)'
 
@@ -77,9 +79,10 @@ system-test: setup
 	@test -f $(deb) || $(MAKE) deb
 	BRIM_DEB=$(deb) $(CARGO) test --locked -p brim-tests --test system
 
-bench: setup
+# PARTS="small tls" measures only these; bench/README.md lists them.
+bench: setup-bench
 	$(CARGO) build --locked --release -p brim-http -p brim-bench --bins
-	$(CARGO_TARGET_DIR)/release/brim-bench
+	$(CARGO_TARGET_DIR)/release/brim-bench $(PARTS)
 
 # Installs by apt what is missing of the packages named; says what to do when not root.
 define install
@@ -99,6 +102,10 @@ endef
 setup:
 	$(need_cargo)
 	$(call install,$(test_packages))
+
+setup-bench:
+	$(need_cargo)
+	$(call install,$(bench_packages))
 
 setup-build:
 	$(need_cargo)

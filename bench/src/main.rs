@@ -1,23 +1,38 @@
-//! `make bench`: each figure beside its peer's, from the same run, as a ratio.
+//! `make bench`: each figure beside its peers', from the same run, as ratios. `README.md` says how to
+//! read them.
+//!
+//! Usage: `brim-bench [--rounds N] [--seconds N] [PART...]`, all parts by default.
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::TcpStream;
-use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::process::ExitCode;
 
-use brim_bench::{Server, ask, free_address, median, program, wrk};
+use brim_bench::contest::{self, CONNECTIONS, Contestant, Measure, Rounds};
+use brim_bench::idle::Idle;
+use brim_bench::peers::nginx::{self, Tuning};
+use brim_bench::peers::{ECHO, Front, Task, WORKERS, bare, brim, mongrel2};
+use brim_bench::site::{LARGE, SMALL, Site};
+use brim_bench::slow;
 
-/// Rounds per figure, of which the median counts: the machine has other things to do too.
-const ROUNDS: usize = 7;
-/// Seconds per round and server.
-const SECONDS: u32 = 4;
-const CONNECTIONS: u32 = 50;
-const IDLE: usize = 5000;
+/// Connections that say nothing.
+const IDLE: usize = 10_000;
+
+/// What can be measured.
+type Part = fn(&Site, Rounds) -> io::Result<()>;
+const PARTS: [(&str, Part); 7] = [
+    ("echo", echo),
+    ("small", small),
+    ("large", large),
+    ("proxy", proxy),
+    ("tls", tls),
+    ("idle", idle),
+    ("slow", slow),
+];
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("bench: {error}");
             ExitCode::FAILURE
@@ -25,82 +40,118 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> io::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let (brim, bare) = (start_brim(folder.path())?, start_bare()?);
-    echo(&brim, &bare)?;
-    drop((brim, bare));
-    // Fresh processes: memory that the load left behind is not the idle connections'.
-    let (brim, bare) = (start_brim(folder.path())?, start_bare()?);
-    idle(&brim, &bare)
-}
-
-/// `brim-http` as it is installed: access log to a file, every limit at its default.
-fn start_brim(folder: &std::path::Path) -> io::Result<Server> {
-    let address = free_address()?;
-    let config = folder.join("brim.conf");
-    std::fs::write(&config, format!("[wsgi]\nlisten = {address}\nworkers = 2\napps = echo\n"))?;
-    let mut command = Command::new(program("brim-http")?);
-    command.arg("--config").arg(config).arg("wsgi").env("LOGS_DIRECTORY", folder);
-    Server::start(&mut command, address)
-}
-
-fn start_bare() -> io::Result<Server> {
-    let address = free_address()?;
-    let mut command = Command::new(program("bare-hyper")?);
-    Server::start(command.args([&address.to_string(), "2"]), address)
-}
-
-fn echo(brim: &Server, bare: &Server) -> io::Result<()> {
+/// Whether everything could be measured. How fast anything is makes no difference.
+fn run() -> io::Result<bool> {
+    let (rounds, wanted) = arguments()?;
+    let site = Site::new()?;
     println!(
-        "echo, wrk with 2 threads and {CONNECTIONS} connections, 2 workers each, {ROUNDS} rounds of {SECONDS} s in turn"
+        "{WORKERS} workers each, wrk -t2 -c{CONNECTIONS}, {} rounds of {} s in turn, medians\n",
+        rounds.count, rounds.seconds
     );
-    let mut seen: [Vec<(f64, f64)>; 2] = Default::default();
-    for _ in 0..ROUNDS {
-        for (server, seen) in [brim, bare].into_iter().zip(&mut seen) {
-            let before = server.ticks()?;
-            let (requests, time) = wrk(server.address, CONNECTIONS, SECONDS)?;
-            let micros = (server.ticks()? - before) as f64 * 1e4 / requests as f64;
-            seen.push((requests as f64 / time, micros));
+    let mut whole = true;
+    for (name, part) in PARTS {
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        // One that cannot be measured does not hide the others.
+        if let Err(error) = part(&site, rounds) {
+            println!("{name}: {error}\n");
+            whole = false;
         }
     }
-    let ratios = seen[0].iter().zip(&seen[1]).map(|(brim, bare)| brim.0 / bare.0).collect();
-    for (name, seen) in ["brim-http", "bare hyper"].into_iter().zip(&seen) {
-        let rates = seen.iter().map(|(rate, _)| *rate).collect();
-        let micros = seen.iter().map(|(_, micros)| *micros).collect();
-        println!(
-            "  {name:<12}{:>9.0} requests/s{:>8.2} us of processor each",
-            median(rates),
-            median(micros)
-        );
+    Ok(whole)
+}
+
+fn arguments() -> io::Result<(Rounds, Vec<String>)> {
+    let mut rounds = Rounds { count: 7, seconds: 3 };
+    let mut parts = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().and_then(|number| number.parse().ok());
+        match argument.as_str() {
+            "--rounds" => rounds.count = number().ok_or_else(|| usage(&argument))?,
+            "--seconds" => rounds.seconds = number().ok_or_else(|| usage(&argument))?,
+            name if PARTS.iter().any(|(part, _)| *part == name) => parts.push(argument),
+            _ => return Err(usage(&argument)),
+        }
     }
-    println!("  ratio       {:>9.2} (median of the rounds; wanted: at least 0.85)", median(ratios));
+    Ok((rounds, parts))
+}
+
+fn usage(argument: &str) -> io::Error {
+    let parts = PARTS.map(|(name, _)| name).join(" ");
+    io::Error::other(format!(
+        "{argument}? brim-bench [--rounds N] [--seconds N] [PART...], parts: {parts}"
+    ))
+}
+
+/// The shell alone: what Brim does around a request, beside hyper without any of it.
+fn echo(site: &Site, rounds: Rounds) -> io::Result<()> {
+    let all = [
+        Contestant::new("brim-http", brim(site, Front::Plain, Task::Echo)?, ECHO),
+        Contestant::new("bare hyper, no log", bare(site, Front::Plain)?, ECHO).wanted(0.85),
+    ];
+    contest::run("an empty answer", Measure::Requests, &all, rounds)
+}
+
+fn small(site: &Site, rounds: Rounds) -> io::Result<()> {
+    let files = |tuning| nginx::start(site, Front::Plain, Task::Files, tuning);
+    let all = [
+        Contestant::new("brim-http", brim(site, Front::Plain, Task::Files)?, SMALL),
+        Contestant::new("nginx", files(Tuning::Debian)?, SMALL).wanted(1.5),
+        Contestant::new("nginx, tuned", files(Tuning::Tuned)?, SMALL),
+        Contestant::new("Mongrel2", mongrel2::start(site)?, SMALL).wanted(2.0),
+    ];
+    contest::run("a file of 1 KiB", Measure::Requests, &all, rounds)
+}
+
+fn large(site: &Site, rounds: Rounds) -> io::Result<()> {
+    let files = |tuning| nginx::start(site, Front::Plain, Task::Files, tuning);
+    let all = [
+        Contestant::new("brim-http", brim(site, Front::Plain, Task::Files)?, LARGE),
+        Contestant::new("nginx", files(Tuning::Debian)?, LARGE).wanted(0.9),
+        Contestant::new("nginx, tuned", files(Tuning::Tuned)?, LARGE),
+    ];
+    contest::run("a file of 1 MiB", Measure::Mebibytes, &all, rounds)
+}
+
+fn proxy(site: &Site, rounds: Rounds) -> io::Result<()> {
+    let upstream = bare(site, Front::Plain)?;
+    let task = Task::Proxy(upstream.address);
+    let nginx = |tuning| nginx::start(site, Front::Plain, task, tuning);
+    let all = [
+        Contestant::new("brim-http", brim(site, Front::Plain, task)?, SMALL),
+        Contestant::new("nginx", nginx(Tuning::Debian)?, SMALL).wanted(1.2),
+        Contestant::new("nginx, tuned", nginx(Tuning::Tuned)?, SMALL),
+    ];
+    contest::run("1 KiB from an upstream (bare hyper)", Measure::Requests, &all, rounds)
+}
+
+fn tls(site: &Site, rounds: Rounds) -> io::Result<()> {
+    let files = |tuning| nginx::start(site, Front::Tls, Task::Files, tuning);
+    let all = [
+        Contestant::tls("brim-http", brim(site, Front::Tls, Task::Files)?, SMALL),
+        Contestant::tls("nginx", files(Tuning::Debian)?, SMALL).wanted(1.2),
+        Contestant::tls("nginx, tuned", files(Tuning::Tuned)?, SMALL),
+    ];
+    contest::run("a file of 1 KiB over TLS 1.3", Measure::Requests, &all, rounds)
+}
+
+/// Fresh processes: memory that a load left behind is not the idle connections'.
+fn idle(site: &Site, _: Rounds) -> io::Result<()> {
+    for (front, wanted) in [(Front::Plain, 2.0), (Front::Tls, 12.0)] {
+        let idle = Idle { site, front, connections: IDLE };
+        idle.title();
+        idle.line("brim-http", &brim(site, front, Task::Files)?, Some(wanted))?;
+        let nginx = nginx::start(site, front, Task::Files, Tuning::Debian)?;
+        idle.line("nginx", &nginx, None)?;
+        drop(nginx);
+        idle.line("bare hyper", &bare(site, front)?, None)?;
+        println!();
+    }
     Ok(())
 }
 
-fn idle(brim: &Server, bare: &Server) -> io::Result<()> {
-    println!("{IDLE} idle keep-alive connections, each after one request");
-    let mut costs = Vec::new();
-    for (name, server) in [("brim-http", brim), ("bare hyper", bare)] {
-        // What any number of requests leaves behind (log buffers, say) is not the connections'.
-        let mut one = TcpStream::connect(server.address);
-        for _ in 0..IDLE {
-            ask(&mut one)?;
-        }
-        let before = server.resident()?;
-        let mut open: Vec<io::Result<TcpStream>> = Vec::new();
-        for _ in 0..IDLE {
-            let mut stream = TcpStream::connect(server.address);
-            ask(&mut stream)?;
-            open.push(stream);
-        }
-        std::thread::sleep(Duration::from_secs(5));
-        let cost = server.resident()?.saturating_sub(before) as f64 / IDLE as f64 / 1024.0;
-        println!("  {name:<12}{cost:>9.2} KiB of resident memory each");
-        // Still connections, and not only descriptors.
-        ask(open.last_mut().ok_or_else(|| io::Error::other("no connection"))?)?;
-        costs.push(cost);
-    }
-    println!("  ratio       {:>9.2} (wanted: brim-http at most 2 KiB each)", costs[0] / costs[1]);
-    Ok(())
+fn slow(site: &Site, _: Rounds) -> io::Result<()> {
+    slow::run(&brim(site, Front::Plain, Task::Files)?, site)
 }
