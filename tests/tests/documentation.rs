@@ -24,6 +24,36 @@ fn keys() -> BTreeSet<&'static str> {
     keys
 }
 
+/// The keys that an application's code documents at its `Conf`: "`key`: ..." or "`key` (...".
+fn keys_of_apps() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/http/src/apps");
+    let files = fs::read_dir(folder).expect("the applications").map(|file| file.expect("a file"));
+    let mut keys = BTreeSet::new();
+    for path in files.map(|file| file.path()).filter(|path| path.is_file()) {
+        let text = fs::read_to_string(path).expect("its text");
+        let Some((before, _)) = text.split_once("struct Conf ") else { continue };
+        let doc = before.lines().rev().skip(1);
+        let doc: Vec<_> = doc.map_while(|line| line.trim().strip_prefix("///")).collect();
+        let doc: String = doc.into_iter().rev().collect();
+        let words = doc.split('`').skip(1).step_by(2).zip(doc.split('`').skip(2).step_by(2));
+        keys.extend(
+            words
+                .filter(|(_, behind)| behind.starts_with(':') || behind.starts_with(" ("))
+                .map(|(key, _)| key.to_owned()),
+        );
+    }
+    keys
+}
+
+#[test]
+fn every_key_of_an_application_is_in_the_manual() {
+    let keys = keys_of_apps();
+    assert!(keys.contains("max_echo") && keys.contains("auth_path"), "{keys:?}");
+    for key in keys {
+        assert!(MANUAL.contains(&format!("\n.It Ic {key} ")), "{key} is not in brim.conf(5)");
+    }
+}
+
 fn read(folder: &Path, text: &str) -> HttpSection {
     let file: PathBuf = folder.join("brim.conf");
     fs::write(&file, text).expect("a file");
@@ -77,8 +107,8 @@ fn every_key_is_in_the_example_and_in_the_manual() {
 
 #[test]
 fn the_manual_and_the_example_have_no_other_keys() {
-    let of_apps = ["call", "path", "max_echo"];
-    let known = |key: &str| keys().contains(key) || of_apps.contains(&key);
+    let of_apps = keys_of_apps();
+    let known = |key: &str| key == "call" || keys().contains(key) || of_apps.contains(key);
     for line in MANUAL.lines().filter_map(|line| line.strip_prefix(".It Ic ")) {
         let key = line.split(' ').next().unwrap();
         assert!(known(key), "brim.conf(5) has {key:?}");

@@ -8,7 +8,7 @@ use brim_config::Reader;
 use brim_stats::Stat;
 
 use crate::app::{App, AppContext, Request};
-use crate::apps::{Echo, Stats};
+use crate::apps::{BasicAuth, Echo, Stats};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::Error;
@@ -32,6 +32,8 @@ impl Registry {
     /// The apps that come with Brim, by their short and their older names.
     pub fn builtin() -> Self {
         Self::default()
+            .with::<BasicAuth>("basic_auth")
+            .with::<BasicAuth>("brim.wsgi_basic_auth.WSGIBasicAuth")
             .with::<Echo>("echo")
             .with::<Echo>("brim.wsgi_echo.WSGIEcho")
             .with::<Stats>("stats")

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 mod acceptor;
 mod bus;
+mod client;
 pub mod command_line;
 mod counters;
 mod daemon;
@@ -36,6 +37,7 @@ mod worker;
 
 pub use acceptor::Open;
 pub use bus::interface_xml;
+pub use client::ClientKey;
 pub use daemon::run;
 pub use exit::Exit;
 pub use gather::{Gather, Sections};

@@ -6,7 +6,7 @@ mod home;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use client::{Client, Response, get, post};
+pub(crate) use client::{Client, Response, curl, get, post};
 pub(crate) use daemon::Daemon;
 pub(crate) use home::{Home, example, finished, serve, serve_trial};
 

@@ -1,5 +1,6 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use super::{Daemon, PATIENCE};
@@ -35,6 +36,12 @@ pub(crate) fn post(daemon: &Daemon, target: &str, body: &[u8]) -> Response {
     ));
     client.send(body);
     client.response()
+}
+
+/// What the real curl prints.
+pub(crate) fn curl(arguments: &[&str]) -> String {
+    let output = Command::new("curl").arg("-q").args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 impl Client {

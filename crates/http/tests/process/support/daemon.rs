@@ -13,7 +13,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::home::Home;
-use super::{Client, PATIENCE, eventually, get};
+use super::{Client, PATIENCE, curl, eventually, get};
 
 /// A running daemon; dropping it kills it.
 pub(crate) struct Daemon {
@@ -169,6 +169,14 @@ impl Daemon {
     /// A section's totals in `/stats`, which has to be among the apps.
     pub(crate) fn stats(&self) -> serde_json::Value {
         serde_json::from_slice(&get(self, "/stats").body).unwrap()
+    }
+
+    /// The totals of `[wsgi]`, as this user.
+    pub(crate) fn stats_as(&self, credentials: &str) -> serde_json::Value {
+        let url = format!("http://{}/stats", self.address());
+        let mut stats: serde_json::Value =
+            serde_json::from_str(&curl(&["-s", "-u", credentials, &url])).unwrap();
+        stats["wsgi"].take()
     }
 }
 
