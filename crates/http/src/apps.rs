@@ -2,8 +2,10 @@
 
 mod basic_auth;
 mod echo;
+mod rate_limit;
 mod stats;
 
 pub(crate) use basic_auth::BasicAuth;
 pub(crate) use echo::Echo;
+pub(crate) use rate_limit::RateLimit;
 pub(crate) use stats::Stats;

@@ -8,7 +8,7 @@ use brim_config::Reader;
 use brim_stats::Stat;
 
 use crate::app::{App, AppContext, Request};
-use crate::apps::{BasicAuth, Echo, Stats};
+use crate::apps::{BasicAuth, Echo, RateLimit, Stats};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::Error;
@@ -36,6 +36,7 @@ impl Registry {
             .with::<BasicAuth>("brim.wsgi_basic_auth.WSGIBasicAuth")
             .with::<Echo>("echo")
             .with::<Echo>("brim.wsgi_echo.WSGIEcho")
+            .with::<RateLimit>("rate_limit")
             .with::<Stats>("stats")
             .with::<Stats>("brim.wsgi_stats.WSGIStats")
     }

@@ -23,6 +23,7 @@ mod limits;
 mod linger;
 mod listeners;
 mod panics;
+mod rate_limit;
 mod reload;
 mod room;
 mod smuggling;
