@@ -8,7 +8,7 @@ use brim_config::Reader;
 use brim_stats::Stat;
 
 use crate::app::{App, AppContext, Request};
-use crate::apps::{BasicAuth, Echo, RateLimit, Stats};
+use crate::apps::{BasicAuth, Echo, RateLimit, Redirect, Stats};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::Error;
@@ -37,6 +37,7 @@ impl Registry {
             .with::<Echo>("echo")
             .with::<Echo>("brim.wsgi_echo.WSGIEcho")
             .with::<RateLimit>("rate_limit")
+            .with::<Redirect>("redirect")
             .with::<Stats>("stats")
             .with::<Stats>("brim.wsgi_stats.WSGIStats")
     }

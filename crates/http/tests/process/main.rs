@@ -24,6 +24,7 @@ mod linger;
 mod listeners;
 mod panics;
 mod rate_limit;
+mod redirect;
 mod reload;
 mod room;
 mod smuggling;
