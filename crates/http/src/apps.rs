@@ -1,13 +1,17 @@
 //! The apps that come with Brim, a file each.
 
 mod basic_auth;
+mod compress;
 mod echo;
+mod headers;
 mod rate_limit;
 mod redirect;
 mod stats;
 
 pub(crate) use basic_auth::BasicAuth;
+pub(crate) use compress::Compress;
 pub(crate) use echo::Echo;
+pub(crate) use headers::Headers;
 pub(crate) use rate_limit::RateLimit;
 pub(crate) use redirect::Redirect;
 pub(crate) use stats::Stats;

@@ -20,6 +20,7 @@
 //! An app of one's own is a type with the [`App`] trait; `examples/hello.rs` shows one whole.
 #![forbid(unsafe_code)]
 
+mod accept_encoding;
 mod access_log;
 mod admission;
 mod app;

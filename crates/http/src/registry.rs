@@ -8,7 +8,7 @@ use brim_config::Reader;
 use brim_stats::Stat;
 
 use crate::app::{App, AppContext, Request};
-use crate::apps::{BasicAuth, Echo, RateLimit, Redirect, Stats};
+use crate::apps::{BasicAuth, Compress, Echo, Headers, RateLimit, Redirect, Stats};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::Error;
@@ -34,8 +34,10 @@ impl Registry {
         Self::default()
             .with::<BasicAuth>("basic_auth")
             .with::<BasicAuth>("brim.wsgi_basic_auth.WSGIBasicAuth")
+            .with::<Compress>("compress")
             .with::<Echo>("echo")
             .with::<Echo>("brim.wsgi_echo.WSGIEcho")
+            .with::<Headers>("headers")
             .with::<RateLimit>("rate_limit")
             .with::<Redirect>("redirect")
             .with::<Stats>("stats")
