@@ -24,17 +24,18 @@ fn keys() -> BTreeSet<&'static str> {
     keys
 }
 
-/// The keys that an application's code documents at its `Conf`: "`key`: ..." or "`key` (...".
+/// The keys that an application's code documents at its `Conf` or the fields of it: "`key`: ..." or "`key` (...".
 fn keys_of_apps() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/http/src/apps");
-    let files = fs::read_dir(folder).expect("the applications").map(|file| file.expect("a file"));
     let mut keys = BTreeSet::new();
-    for path in files.map(|file| file.path()).filter(|path| path.is_file()) {
+    for path in files_below(&folder) {
         let text = fs::read_to_string(path).expect("its text");
-        let Some((before, _)) = text.split_once("struct Conf ") else { continue };
+        let Some((before, after)) = text.split_once("struct Conf ") else { continue };
         let doc = before.lines().rev().skip(1);
         let doc: Vec<_> = doc.map_while(|line| line.trim().strip_prefix("///")).collect();
-        let doc: String = doc.into_iter().rev().collect();
+        let (fields, _) = after.split_once("\n}").unwrap_or_default();
+        let fields = fields.lines().filter_map(|line| line.trim().strip_prefix("///"));
+        let doc: String = doc.into_iter().rev().chain(fields).collect();
         let words = doc.split('`').skip(1).step_by(2).zip(doc.split('`').skip(2).step_by(2));
         keys.extend(
             words
@@ -43,6 +44,13 @@ fn keys_of_apps() -> BTreeSet<String> {
         );
     }
     keys
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file").path());
+    let (folders, mut files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    files.extend(folders.iter().flat_map(|folder| files_below(folder)));
+    files
 }
 
 #[test]

@@ -64,11 +64,14 @@ fn references(section: &Section) -> impl Iterator<Item = &str> {
         .flat_map(|entry| entry.value.split_whitespace())
 }
 
+/// A section that no key names: those who want it know where it is.
+const SHARED: &str = "mimetypes";
+
 fn unused(tree: &Tree, referred: &HashSet<&str>) -> Vec<Problem> {
     let owned = || Kind::ALL.iter().map(|kind| kind.as_str()).chain([DEFAULTS]);
     tree.sections()
         .filter(|section| SectionName::parse(&section.name).is_err() && section.name != DEFAULTS)
-        .filter(|section| !referred.contains(section.name.as_str()))
+        .filter(|section| section.name != SHARED && !referred.contains(section.name.as_str()))
         .map(|section| {
             let nearest = nearest(&section.name.to_lowercase(), owned()).map(str::to_owned);
             about(section, Severity::Warning, Cause::Unused { nearest })

@@ -16,6 +16,7 @@ use crate::value;
 /// findings are collected, so that a user sees them in one run.
 #[derive(Debug)]
 pub struct Reader<'a> {
+    tree: &'a Tree,
     name: String,
     section: Option<&'a Section>,
     defaults: Option<&'a Section>,
@@ -29,6 +30,7 @@ impl<'a> Reader<'a> {
     pub fn new(tree: &'a Tree, section: &'a str) -> Self {
         let own = tree.section(section);
         Self {
+            tree,
             name: own.map_or_else(|| section.to_owned(), |section| section.name.clone()),
             section: own,
             defaults: None,
@@ -85,6 +87,26 @@ impl<'a> Reader<'a> {
             self.note(key, Severity::Error, Cause::Missing);
         }
         self.get(key)
+    }
+
+    /// All entries of another section, whose keys can be anything. Of bad values problems are noted;
+    /// a section that does not exist reads as empty.
+    pub fn pairs<T: DeserializeOwned>(&mut self, section: &str) -> Vec<(String, T)> {
+        let Some(other) = self.tree.section(section) else { return Vec::new() };
+        let mut pairs = Vec::new();
+        for entry in other.entries.iter().filter(|entry| !entry.value.is_empty()) {
+            match value::parse(&entry.value) {
+                Ok(value) => pairs.push((entry.key.clone(), value)),
+                Err(error) => self.problems.push(Problem {
+                    origin: Some(entry.origin.clone()),
+                    section: Some(other.name.clone()),
+                    key: Some(entry.key.clone()),
+                    severity: Severity::Error,
+                    cause: Cause::Value(error),
+                }),
+            }
+        }
+        pairs
     }
 
     /// Notes what an app itself finds wrong with a key.

@@ -3,6 +3,7 @@
 mod basic_auth;
 mod compress;
 mod echo;
+mod files;
 mod headers;
 mod rate_limit;
 mod redirect;
@@ -11,6 +12,7 @@ mod stats;
 pub(crate) use basic_auth::BasicAuth;
 pub(crate) use compress::Compress;
 pub(crate) use echo::Echo;
+pub(crate) use files::Files;
 pub(crate) use headers::Headers;
 pub(crate) use rate_limit::RateLimit;
 pub(crate) use redirect::Redirect;

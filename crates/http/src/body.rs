@@ -1,7 +1,8 @@
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -12,8 +13,10 @@ use crate::connection::Clock;
 use crate::error::Error;
 use crate::exchange::Exchange;
 
+mod file;
 mod leftover;
 
+pub use file::FileRange;
 pub(crate) use leftover::Leftover;
 
 /// A response: status, headers and a body.
@@ -176,7 +179,7 @@ impl Drop for Body {
     }
 }
 
-/// A response's body: bytes that are there, or a stream of them.
+/// A response's body: bytes that are there, (parts of) files, or a stream.
 #[derive(Default)]
 pub enum ResponseBody {
     /// None.
@@ -184,8 +187,38 @@ pub enum ResponseBody {
     Empty,
     /// All of it.
     Full(Bytes),
+    /// A part of a file, or all of it.
+    File(FileRange),
+    /// One after the other.
+    Parts(VecDeque<Part>),
     /// Piece by piece. An error cuts the connection: the client then knows that it is not whole.
     Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error>>>),
+}
+
+/// One of several parts of a body.
+#[derive(Debug)]
+pub enum Part {
+    /// Bytes that are there.
+    Bytes(Bytes),
+    /// A part of a file.
+    File(FileRange),
+}
+
+impl Part {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(file) => file.length(),
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        match self {
+            Self::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Self::File(file) => file.poll_piece(cx),
+        }
+    }
 }
 
 impl ResponseBody {
@@ -200,7 +233,18 @@ impl std::fmt::Debug for ResponseBody {
         match self {
             Self::Empty => f.write_str("Empty"),
             Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            Self::File(file) => file.fmt(f),
+            Self::Parts(parts) => write!(f, "Parts({})", parts.len()),
             Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl From<Part> for ResponseBody {
+    fn from(part: Part) -> Self {
+        match part {
+            Part::Bytes(bytes) => Self::Full(bytes),
+            Part::File(file) => Self::File(file),
         }
     }
 }
@@ -239,6 +283,16 @@ impl http_body::Body for ResponseBody {
                 *this = Self::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
+            Self::File(file) => file.poll_piece(cx).map_ok(Frame::data),
+            Self::Parts(parts) => {
+                while let Some(part) = parts.front_mut() {
+                    match ready!(part.poll_piece(cx)) {
+                        Some(piece) => return Poll::Ready(Some(piece.map(Frame::data))),
+                        None => parts.pop_front(),
+                    };
+                }
+                Poll::Ready(None)
+            }
             Self::Stream(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -247,6 +301,8 @@ impl http_body::Body for ResponseBody {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
+            Self::File(file) => file.length() == 0,
+            Self::Parts(parts) => parts.iter().all(|part| part.length() == 0),
             Self::Stream(body) => body.is_end_stream(),
         }
     }
@@ -255,6 +311,8 @@ impl http_body::Body for ResponseBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::File(file) => SizeHint::with_exact(file.length()),
+            Self::Parts(parts) => SizeHint::with_exact(parts.iter().map(Part::length).sum()),
             Self::Stream(body) => body.size_hint(),
         }
     }

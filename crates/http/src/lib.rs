@@ -39,7 +39,7 @@ mod worker;
 use std::process::ExitCode;
 
 pub use app::{App, AppContext, Request, blocking};
-pub use body::{Body, Response, ResponseBody};
+pub use body::{Body, FileRange, Part, Response, ResponseBody};
 pub use brim_config::Reader;
 pub use brim_stats::{Counter, RollUp, Stat};
 pub use bytes::Bytes;

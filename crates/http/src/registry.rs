@@ -8,7 +8,7 @@ use brim_config::Reader;
 use brim_stats::Stat;
 
 use crate::app::{App, AppContext, Request};
-use crate::apps::{BasicAuth, Compress, Echo, Headers, RateLimit, Redirect, Stats};
+use crate::apps::{BasicAuth, Compress, Echo, Files, Headers, RateLimit, Redirect, Stats};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::Error;
@@ -37,6 +37,8 @@ impl Registry {
             .with::<Compress>("compress")
             .with::<Echo>("echo")
             .with::<Echo>("brim.wsgi_echo.WSGIEcho")
+            .with::<Files>("files")
+            .with::<Files>("brim.wsgi_fs.WSGIFS")
             .with::<Headers>("headers")
             .with::<RateLimit>("rate_limit")
             .with::<Redirect>("redirect")
