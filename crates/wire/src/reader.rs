@@ -49,6 +49,14 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// As many bytes as are `good`, perhaps none.
+    pub(crate) fn take_while(&mut self, good: impl Fn(u8) -> bool) -> &'a [u8] {
+        let rest = self.rest();
+        let count = rest.iter().position(|byte| !good(*byte)).unwrap_or(rest.len());
+        self.at += count;
+        rest.get(..count).unwrap_or_default()
+    }
+
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], MessageError> {
         let rest = self.rest();
         let taken = rest.get(..count).ok_or(MessageError::Short {
@@ -58,6 +66,24 @@ impl<'a> Reader<'a> {
         })?;
         self.at += count;
         Ok(taken)
+    }
+
+    /// A decimal number below 2^32, without superfluous zeros in front.
+    pub(crate) fn number(&mut self, expected: &'static str) -> Result<u32, MessageError> {
+        let start = self.at;
+        let digits = self.take_while(|byte| byte.is_ascii_digit());
+        if digits.is_empty() {
+            return Err(self.unexpected(expected));
+        }
+        let value = digits.iter().try_fold(0_u32, |value, digit| {
+            value.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
+        });
+        let superfluous = digits.len() > 1 && digits.starts_with(b"0");
+        value.filter(|_| !superfluous).ok_or(MessageError::Unexpected {
+            at: start,
+            found: Found::Bytes(digits.len()),
+            expected,
+        })
     }
 
     /// A length and its colon, as in front of a netstring: at most nine digits.
