@@ -3,7 +3,7 @@
 //! From the bottom up, each step one file:
 //!
 //! 1. [`netstring`] and [`tnetstring`]: counted strings, and values made of them.
-//! 2. [`reply`]: what a handler answers.
+//! 2. [`request`]: what a handler is sent. [`reply`]: what it answers. [`websocket`]: a flag of both.
 //!
 //! No I/O, no clock, no tasks: the caller reads and writes. Nothing recurses over its input, nothing
 //! reserves memory because a peer announced a size, every size has a limit that the caller gives.
@@ -14,8 +14,10 @@ mod error;
 pub mod netstring;
 mod reader;
 pub mod reply;
+pub mod request;
 mod sender;
 pub mod tnetstring;
+pub mod websocket;
 
 pub use error::{Found, MessageError};
 pub use sender::{SENDER_BYTES, Sender};
