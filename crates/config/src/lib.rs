@@ -10,6 +10,8 @@
 //! 6. [`HttpSection`]: all keys of a kind of section;
 //! 7. [`check()`]: what is wrong beyond single sections.
 //!
+//! Beside them: [`RoutePattern`] and [`HostPattern`], values that are matched against requests.
+//!
 //! Nothing here knows sockets, clocks or the environment, and nothing ends at the first problem:
 //! each step returns a value *and* the problems it met.
 
@@ -27,6 +29,7 @@ mod problem;
 mod quantity;
 mod reader;
 mod resolve;
+mod route;
 mod scan;
 mod tree;
 mod value;
@@ -38,5 +41,8 @@ pub use name::{Kind, NAME_MAX, SectionName};
 pub use problem::{Cause, NameRule, Origin, Problem, Severity, has_errors};
 pub use quantity::{AbsolutePath, Count, Flag, Size, SizeWithin, Span, Timeout};
 pub use reader::Reader;
+pub use route::{
+    BadHost, BadPath, BadRoute, HostName, HostPattern, RequestPath, RouteFault, RoutePattern,
+};
 pub use tree::{Entry, Section, Tree};
 pub use value::{ValueError, parse as parse_value};
