@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use brim_config::{HttpSection, Listener, SectionName, Tree, has_errors};
 
 const SOURCE: &str = include_str!("../../crates/config/src/http.rs");
+const SCOPE: &str = include_str!("../../crates/http/src/scope.rs");
 const EXAMPLE: &str = include_str!("../../packaging/config/brim.conf");
 const CHANGELOG: &str = include_str!("../../debian/changelog");
 const MANUAL: &str = include_str!("../../packaging/man/brim.conf.5");
@@ -24,10 +25,17 @@ fn keys() -> BTreeSet<&'static str> {
     keys
 }
 
+/// The keys that every application has.
+fn keys_of_all_apps() -> BTreeSet<String> {
+    let documented = SCOPE.lines().filter_map(|line| line.trim().strip_prefix("/// `"));
+    let keys = documented.filter_map(|line| line.split_once("`: "));
+    keys.map(|(key, _)| key.to_owned()).collect()
+}
+
 /// The keys that an application's code documents at its `Conf` or the fields of it: "`key`: ..." or "`key` (...".
 fn keys_of_apps() -> BTreeSet<String> {
+    let mut keys = keys_of_all_apps();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/http/src/apps");
-    let mut keys = BTreeSet::new();
     for path in files_below(&folder) {
         let text = fs::read_to_string(path).expect("its text");
         let Some((before, after)) = text.split_once("struct Conf ") else { continue };
@@ -57,6 +65,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 fn every_key_of_an_application_is_in_the_manual() {
     let keys = keys_of_apps();
     assert!(keys.contains("max_echo") && keys.contains("auth_path"), "{keys:?}");
+    assert!(keys.contains("route"), "{keys:?}");
     for key in keys {
         assert!(MANUAL.contains(&format!("\n.It Ic {key} ")), "{key} is not in brim.conf(5)");
     }

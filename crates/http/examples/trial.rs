@@ -2,7 +2,8 @@
 //!
 //! `slow?seconds=0.5` sleeps, `block?seconds=2` stops its worker as no app should, `stream?pieces=3` sends its body in pieces (and with `end=error` or
 //! `end=panic` ends badly), `upload` reads the whole body, `panic` panics (with `build = yes` in
-//! its section already when it is made), `tell` fills every field of the access line.
+//! its section already when it is made), `tell` fills every field of the access line, `where`
+//! answers everything with what it sees.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -177,6 +178,35 @@ impl App for Tell {
     }
 }
 
+/// Answers whatever comes to it with its name, and what it sees of the request. With a body it reads
+/// that, too.
+struct Where(String);
+
+impl App for Where {
+    type Conf = ();
+
+    fn parse_conf(_: &mut Reader<'_>) {}
+
+    fn new(name: &str, _: Arc<()>, _: &AppContext) -> Self {
+        Self(name.to_owned())
+    }
+
+    async fn call(&self, mut request: Request, _: Next) -> Result<Response, Error> {
+        let length = request.body().read_all(usize::MAX).await?.len();
+        let prefix = request.route().map_or("-", |route| route.prefix());
+        let seen = [
+            &self.0,
+            prefix,
+            &request.path(),
+            &String::from_utf8_lossy(request.rest_bytes()),
+            request.forward_path(),
+            request.forward_rest(),
+            &length.to_string(),
+        ];
+        Ok(Response::new(seen.join(" ").into()))
+    }
+}
+
 fn main() -> ExitCode {
     let registry = Registry::builtin()
         .with::<Slow>("slow")
@@ -184,6 +214,7 @@ fn main() -> ExitCode {
         .with::<Pieces>("stream")
         .with::<Upload>("upload")
         .with::<Panic>("panic")
-        .with::<Tell>("tell");
+        .with::<Tell>("tell")
+        .with::<Where>("where");
     brim_http::main(registry)
 }

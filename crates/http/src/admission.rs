@@ -1,5 +1,6 @@
 //! What hyper lets through and we do not: asked once per request, before any app.
 
+use brim_config::RequestPath;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 
@@ -61,8 +62,13 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// Refuses a request that is malformed or larger than the limits.
-pub(crate) fn admit(head: &Parts, survey: &Survey<'_>, limits: &Limits) -> Result<(), Error> {
+/// Refuses a request that is malformed or larger than the limits; else its path, in the one form that
+/// counts.
+pub(crate) fn admit(
+    head: &Parts,
+    survey: &Survey<'_>,
+    limits: &Limits,
+) -> Result<RequestPath, Error> {
     size(head, survey, limits)?;
     if matches!(head.method, Method::TRACE | Method::CONNECT) {
         // Not 405: that says (and has to list) what the target allows, and here nobody asked it.
@@ -77,8 +83,11 @@ pub(crate) fn admit(head: &Parts, survey: &Survey<'_>, limits: &Limits) -> Resul
     }
     let length = survey.length.and_then(|value| value.to_str().ok());
     match length.and_then(|length| length.parse::<u64>().ok()) {
-        Some(length) if length > limits.body => Err(Error::BodyTooLarge { limit: limits.body }),
-        _ => Ok(()),
+        Some(length) if length > limits.any_body => {
+            Err(Error::BodyTooLarge { limit: limits.any_body })
+        }
+        _ => RequestPath::of(head.uri.path())
+            .map_err(|bad| Error::refused(StatusCode::BAD_REQUEST, bad.reason())),
     }
 }
 

@@ -2,18 +2,20 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use brim_config::Reader;
+use brim_config::{HostName, Reader, RequestPath};
 use brim_service::{Gather, WorkerContext};
 use brim_stats::{Counter, Stat, WorkerStats};
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, Method, Uri, Version, header};
 use percent_encoding::percent_decode_str;
 
 use crate::body::{Body, Response};
 use crate::chain::Next;
 use crate::error::Error;
 use crate::exchange::Exchange;
+use crate::scope::Matched;
 
 /// An HTTP app: one link of the chain that `apps =` names.
 ///
@@ -78,34 +80,108 @@ impl AppContext {
 #[derive(Debug)]
 pub struct Request {
     // Boxed: a request is handed on several times, and this is the large part of it.
-    head: Box<Parts>,
+    head: Box<Head>,
     body: Body,
     exchange: Rc<Exchange>,
 }
 
+/// A request's head, with what is known of it.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) parts: Parts,
+    path: RequestPath,
+    route: Option<Matched>,
+}
+
+impl Head {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts, path: RequestPath::default(), route: None }
+    }
+}
+
 impl Request {
-    pub(crate) fn new(head: Box<Parts>, body: Body, exchange: Rc<Exchange>) -> Self {
+    pub(crate) fn new(
+        mut head: Box<Head>,
+        path: RequestPath,
+        body: Body,
+        exchange: Rc<Exchange>,
+    ) -> Self {
+        head.path = path;
         Self { head, body, exchange }
     }
 
     /// The method.
     pub fn method(&self) -> &Method {
-        &self.head.method
+        &self.head.parts.method
     }
 
     /// The target as it came.
     pub fn uri(&self) -> &Uri {
-        &self.head.uri
+        &self.head.parts.uri
     }
 
-    /// The target's path with its percent escapes decoded; what is not UTF-8 becomes U+FFFD.
+    /// The path in the one form that counts: percent escapes decoded, `.` and `..` resolved, slashes in
+    /// a row as one. It begins with `/`, save that of `OPTIONS *`. What is not UTF-8 becomes U+FFFD.
     pub fn path(&self) -> Cow<'_, str> {
-        percent_decode_str(self.head.uri.path()).decode_utf8_lossy()
+        String::from_utf8_lossy(self.path_bytes())
+    }
+
+    /// [`path`](Self::path) to the byte: what routes are matched against.
+    pub fn path_bytes(&self) -> &[u8] {
+        self.head.path.decoded(self.head.parts.uri.path())
+    }
+
+    /// The path for another server: without `.` and `..`, and else spelled as it came.
+    pub fn forward_path(&self) -> &str {
+        self.head.path.forward(self.head.parts.uri.path())
+    }
+
+    /// The route by which the request came to this app; `None` where the app has none.
+    pub fn route(&self) -> Option<&Matched> {
+        self.head.route.as_ref()
+    }
+
+    /// What [`path_bytes`](Self::path_bytes) has behind the route's prefix: all of it without a route.
+    /// It may be empty, and begins with `/` unless the prefix ends with one (or with a pattern).
+    pub fn rest_bytes(&self) -> &[u8] {
+        self.path_bytes().get(self.prefix_length()..).unwrap_or_default()
+    }
+
+    /// What [`forward_path`](Self::forward_path) has behind the route's prefix.
+    pub fn forward_rest(&self) -> &str {
+        self.head.path.forward_behind(self.head.parts.uri.path(), self.prefix_length())
+    }
+
+    fn prefix_length(&self) -> usize {
+        self.route().map_or(0, |route| route.prefix().len())
+    }
+
+    /// The host that the request is for, without its port: that of the target, where it names one (RFC
+    /// 9112 section 3.2.2), else that of the `Host` header.
+    pub fn host(&self) -> Option<HostName<'_>> {
+        let parts = &self.head.parts;
+        match parts.uri.authority() {
+            Some(authority) => HostName::parse(authority.as_str()),
+            None => HostName::parse(parts.headers.get(header::HOST)?.to_str().ok()?),
+        }
+    }
+
+    pub(crate) fn set_route(&mut self, route: Option<Matched>) {
+        self.head.route = route;
+    }
+
+    pub(crate) fn limit_body(&mut self, limit: u64, timeout: Option<Duration>) {
+        self.body.limit_to(limit, timeout);
+    }
+
+    /// Whether a body of the announced length is within a limit.
+    pub(crate) fn body_within(&self, limit: u64) -> Result<(), Error> {
+        self.body.within(limit)
     }
 
     /// The target's query as it came, without the question mark.
     pub fn query(&self) -> Option<&str> {
-        self.head.uri.query()
+        self.head.parts.uri.query()
     }
 
     /// The value of a query parameter, decoded; the last one where there are several.
@@ -121,17 +197,17 @@ impl Request {
 
     /// HTTP/1.0 or HTTP/1.1.
     pub fn version(&self) -> Version {
-        self.head.version
+        self.head.parts.version
     }
 
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
-        &self.head.headers
+        &self.head.parts.headers
     }
 
     /// The headers, to be changed for the apps that follow.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.head.headers
+        &mut self.head.parts.headers
     }
 
     /// The body.

@@ -3,6 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -34,7 +35,8 @@ pub struct Body {
     trailers: bool,
     clock: Rc<Clock>,
     exchange: Rc<Exchange>,
-    left: u64,
+    limit: u64,
+    read: u64,
 }
 
 impl Body {
@@ -45,9 +47,30 @@ impl Body {
         expectation: bool,
     ) -> Self {
         clock.body_open(!incoming.is_end_stream());
-        let left = exchange.body_limit();
+        let limit = exchange.body_limit();
+        let incoming = Some(incoming);
         let unasked = expectation;
-        Self { incoming: Some(incoming), unasked, trailers: false, clock, exchange, left }
+        Self { incoming, unasked, trailers: false, clock, exchange, limit, read: 0 }
+    }
+
+    /// From now on another limit counts, and another time.
+    pub(crate) fn limit_to(&mut self, limit: u64, timeout: Option<Duration>) {
+        self.limit = limit;
+        self.clock.body_timeout(timeout);
+    }
+
+    /// Whether the body may have the length that is announced: an app that has much to do before it
+    /// reads asks first. Without a `Content-Length` nobody knows before it is read.
+    pub fn check_length(&self) -> Result<(), Error> {
+        self.within(self.limit)
+    }
+
+    pub(crate) fn within(&self, limit: u64) -> Result<(), Error> {
+        let still = self.incoming.as_ref().map_or(0, |incoming| incoming.size_hint().lower());
+        match self.read.saturating_add(still) > limit {
+            true => Err(Error::BodyTooLarge { limit }),
+            false => Ok(()),
+        }
     }
 
     /// The next piece, `None` at the end.
@@ -120,8 +143,8 @@ impl Body {
         }
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         self.exchange.add_bytes_in(length);
-        self.left = self.left.checked_sub(length).ok_or_else(|| self.exchange.body_too_large())?;
-        Ok(())
+        self.read = self.read.saturating_add(length);
+        self.within(self.limit)
     }
 }
 
@@ -134,6 +157,12 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
+        // Before a client that waits for a 100 gets one.
+        if this.unasked
+            && let Err(error) = this.check_length()
+        {
+            return Poll::Ready(Some(Err(error)));
+        }
         let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
         this.unasked = false;
         match Pin::new(incoming).poll_frame(cx) {

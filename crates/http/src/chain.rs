@@ -1,6 +1,7 @@
 //! The apps in the order of `apps =`, and what stands at the end of them.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -8,21 +9,45 @@ use crate::app::Request;
 use crate::body::Response;
 use crate::error::{Error, plain};
 use crate::registry::BuiltApp;
+use crate::scope::{Gate, Scope};
 
 /// A worker's apps.
 pub(crate) struct Chain {
-    apps: Vec<Box<dyn BuiltApp>>,
+    links: Vec<Link>,
+    /// What a request's body may be like for an app that does not say.
+    limit: u64,
+    /// Whether any of them does say.
+    own_bodies: bool,
+}
+
+/// An app and the requests that it is for.
+pub(crate) struct Link {
+    app: Box<dyn BuiltApp>,
+    /// `None`: all that come so far.
+    gate: Option<Gate>,
+    body_limit: Option<u64>,
+    body_timeout: Option<Duration>,
+}
+
+impl Link {
+    pub(crate) fn new(app: Box<dyn BuiltApp>, scope: &Scope) -> Self {
+        let Scope { body_limit, body_timeout, .. } = *scope;
+        Self { app, gate: Gate::of(scope), body_limit, body_timeout }
+    }
 }
 
 impl std::fmt::Debug for Chain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Chain({} apps)", self.apps.len())
+        write!(f, "Chain({} apps)", self.links.len())
     }
 }
 
 impl Chain {
-    pub(crate) fn new(apps: Vec<Box<dyn BuiltApp>>) -> Rc<Self> {
-        Rc::new(Self { apps })
+    /// `limit`: the server's own for a request's body.
+    pub(crate) fn new(links: Vec<Link>, limit: u64) -> Rc<Self> {
+        let own_bodies =
+            links.iter().any(|link| link.body_limit.is_some() || link.body_timeout.is_some());
+        Rc::new(Self { links, limit, own_bodies })
     }
 
     /// Gives a request to the first app.
@@ -39,16 +64,26 @@ pub struct Next {
 }
 
 impl Next {
-    /// Passes a request on: to the next app, or to the end of the chain.
-    pub async fn call(self, request: Request) -> Result<Response, Error> {
-        let Self { chain, position } = self;
-        match chain.apps.get(position) {
-            Some(app) => {
-                let next = Self { chain: chain.clone(), position: position + 1 };
-                app.call(request, next).await
+    /// Passes a request on: to the next app that it is for, or to the end of the chain.
+    pub async fn call(self, mut request: Request) -> Result<Response, Error> {
+        let Self { chain, mut position } = self;
+        while let Some(link) = chain.links.get(position) {
+            position += 1;
+            let route = match &link.gate {
+                None => None,
+                Some(gate) => match gate.admits(&request)? {
+                    Some(route) => route,
+                    None => continue,
+                },
+            };
+            request.set_route(route);
+            if chain.own_bodies {
+                request.limit_body(link.body_limit.unwrap_or(chain.limit), link.body_timeout);
             }
-            None => Ok(end()),
+            let next = Self { chain: chain.clone(), position };
+            return link.app.call(request, next).await;
         }
+        Ok(end())
     }
 }
 

@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 
 use crate::access_log::Line;
 use crate::admission::{self, Survey};
-use crate::app::Request;
+use crate::app::{Head, Request};
 use crate::body::{Body, Leftover, Response, Sending};
 use crate::chain::Chain;
 use crate::client::{self, Peer};
@@ -237,10 +237,6 @@ impl Exchange {
         self.worker.limits.body
     }
 
-    pub(crate) fn body_too_large(&self) -> Error {
-        Error::BodyTooLarge { limit: self.body_limit() }
-    }
-
     /// Nobody reads the request's body any more.
     pub(crate) fn leave(&self, leftover: Leftover) {
         self.leftover.replace(leftover);
@@ -304,18 +300,18 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         // The state that is current now answers the whole request, whatever a reload brings.
         let worker = self.current.get();
         let (head, incoming) = request.into_parts();
-        let mut head = Box::new(head);
-        let survey = Survey::of(&head.headers);
-        let exchange = Exchange::begin(worker.clone(), &head, &survey, self.peer.clone());
+        let mut head = Box::new(Head::new(head));
+        let survey = Survey::of(&head.parts.headers);
+        let exchange = Exchange::begin(worker.clone(), &head.parts, &survey, self.peer.clone());
         let exchange = Rc::new(exchange);
         self.clock.begin(exchange.clone(), worker.clone());
         let clock = self.clock.clone();
         let body = Body::new(incoming, clock.clone(), exchange.clone(), survey.expectation);
-        let admitted = admission::admit(&head, &survey, &worker.limits);
-        admission::settle_host(&mut head);
-        let request = Request::new(head, body, exchange.clone());
+        let admitted = admission::admit(&head.parts, &survey, &worker.limits);
+        admission::settle_host(&mut head.parts);
+        let admitted = admitted.map(|path| Request::new(head, path, body, exchange.clone()));
         Box::pin(async move {
-            let response = respond(admitted.map(|()| request), &worker, &exchange).await;
+            let response = respond(admitted, &worker, &exchange).await;
             Ok(response.map(|body| Sending::new(body, exchange, clock)))
         })
     }

@@ -14,7 +14,7 @@
 //! 2. `connection`: the shell that owns a socket, with its clocks; hyper speaks HTTP inside it.
 //! 3. `exchange`: one request and its response; the one place that counts and logs.
 //! 4. `admission`: what hyper lets through and we do not.
-//! 5. `chain`: the apps in order, then `end`.
+//! 5. `chain`: the apps in order, those that the request is for (`scope`), then `end`.
 //! 6. `error`: the one place where an error becomes a response.
 //!
 //! An app of one's own is a type with the [`App`] trait; `examples/hello.rs` shows one whole.
@@ -33,6 +33,7 @@ mod error;
 mod exchange;
 mod plan;
 mod registry;
+mod scope;
 mod txn;
 mod worker;
 
@@ -48,6 +49,7 @@ pub use error::{Blame, Error};
 pub use exchange::Exchange;
 pub use http;
 pub use registry::Registry;
+pub use scope::Matched;
 
 /// The whole program, with these apps. Reads the process's arguments.
 pub fn main(registry: Registry) -> ExitCode {

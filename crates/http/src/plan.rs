@@ -15,6 +15,7 @@ use brim_stats::{Layout, RollUp, Stat};
 
 use crate::connection;
 use crate::registry::{ConfiguredApp, Registry};
+use crate::scope::Scope;
 use crate::worker::{HttpWorker, SMALLEST_BUFFER};
 
 /// An allowance for what is kept of a connection beside hyper's buffers, in bytes. `make bench`
@@ -29,8 +30,14 @@ pub(crate) struct Http {
 /// A section that can be served.
 pub(crate) struct HttpPlan {
     pub(crate) section: HttpSection,
-    pub(crate) apps: Vec<Box<dyn ConfiguredApp>>,
+    pub(crate) apps: Vec<PlannedApp>,
     settings: Settings,
+}
+
+/// An app of the chain: its section was read.
+pub(crate) struct PlannedApp {
+    pub(crate) app: Box<dyn ConfiguredApp>,
+    pub(crate) scope: Scope,
 }
 
 impl Http {
@@ -45,7 +52,7 @@ impl Http {
         section: &HttpSection,
         name: &str,
         problems: &mut Vec<Problem>,
-    ) -> Option<Box<dyn ConfiguredApp>> {
+    ) -> Option<PlannedApp> {
         let mut reader = Reader::new(tree, name);
         let call = reader.get::<String>("call");
         let call = match (tree.section(name), call) {
@@ -60,7 +67,10 @@ impl Http {
         };
         let configure = call.as_deref().and_then(|call| self.registry.get(call));
         let app = match (configure, call) {
-            (Some(configure), _) => Some(configure(name, &mut reader)),
+            (Some(configure), _) => {
+                let scope = Scope::read(&mut reader);
+                Some(PlannedApp { app: configure(name, &mut reader), scope })
+            }
             (None, Some(call)) if tree.section(name).is_some() => {
                 reader.refuse(
                     "call",
@@ -89,11 +99,7 @@ impl Http {
         app
     }
 
-    fn layout(
-        tree: &Tree,
-        section: &HttpSection,
-        apps: &[Box<dyn ConfiguredApp>],
-    ) -> (Layout, Vec<Problem>) {
+    fn layout(tree: &Tree, section: &HttpSection, apps: &[PlannedApp]) -> (Layout, Vec<Problem>) {
         let mut layout = Layout::default();
         let mut problems = Vec::new();
         let own = [Stat::new("start_time", RollUp::Worker)].into_iter().chain(
@@ -103,7 +109,7 @@ impl Http {
         let classes = (2..=5).map(|class| Stat::sum(format!("status_{class}xx_count")));
         let codes = section.count_status_codes.iter();
         let codes = codes.map(|code| Stat::sum(format!("status_{code}_count")));
-        let of_apps = apps.iter().flat_map(|app| app.stats());
+        let of_apps = apps.iter().flat_map(|planned| planned.app.stats());
         for stat in own.chain(classes).chain(codes).chain(of_apps) {
             if let Err(conflict) = layout.declare(stat) {
                 problems.push(at_key(tree, section, "apps", conflict.to_string()));

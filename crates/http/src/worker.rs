@@ -12,7 +12,7 @@ use hyper::server::conn::http1;
 
 use crate::access_log::AccessLog;
 use crate::app::AppContext;
-use crate::chain::Chain;
+use crate::chain::{Chain, Link};
 use crate::plan::HttpPlan;
 
 /// hyper's parser keeps this many header lines on its stack.
@@ -39,6 +39,8 @@ pub(crate) struct Limits {
     pub(crate) headers: usize,
     pub(crate) uri: usize,
     pub(crate) body: u64,
+    /// The largest body that any app takes.
+    pub(crate) any_body: u64,
 }
 
 /// The counters of every request.
@@ -82,7 +84,10 @@ pub(crate) struct HttpWorker {
 impl HttpWorker {
     pub(crate) fn new(plan: &Arc<HttpPlan>, context: WorkerContext) -> Self {
         let section = &plan.section;
-        let apps = plan.apps.iter().map(|app| app.build(&AppContext::new(&context)));
+        let app = AppContext::new(&context);
+        let links =
+            plan.apps.iter().map(|planned| Link::new(planned.app.build(&app), &planned.scope));
+        let bodies = plan.apps.iter().filter_map(|planned| planned.scope.body_limit);
         let stats = &context.stats;
         let counters = Counters {
             requests: stats.counter("request_count"),
@@ -94,7 +99,7 @@ impl HttpWorker {
                 .collect(),
         };
         Self {
-            chain: Chain::new(apps.collect()),
+            chain: Chain::new(links.collect(), section.body_limit),
             counters,
             times: times(section),
             limits: Limits {
@@ -102,6 +107,7 @@ impl HttpWorker {
                 headers: section.header_limit,
                 uri: section.uri_limit,
                 body: section.body_limit,
+                any_body: bodies.fold(section.body_limit, u64::max),
             },
             trusted_proxies: section.trusted_proxies.clone(),
             log: AccessLog::new(section),

@@ -57,6 +57,8 @@ struct BodyClock {
     /// Time spent waiting before that.
     waited: Duration,
     received: u64,
+    /// What the app says, in place of the server's `body_timeout`.
+    timeout: Option<Duration>,
     expired: bool,
     waker: Option<Waker>,
 }
@@ -210,6 +212,11 @@ impl Clock {
         self.body_open.get()
     }
 
+    /// The app that has the request now says how long its body may take; or it does not say.
+    pub(crate) fn body_timeout(&self, timeout: Option<Duration>) {
+        self.body.borrow_mut().timeout = timeout;
+    }
+
     /// Waits for body bytes; ready when the client took too long.
     pub(crate) fn wait_for_body(&self, cx: &Context<'_>) -> Poll<()> {
         let mut body = self.body.borrow_mut();
@@ -288,6 +295,8 @@ impl Clock {
             Phase::Head => Due::Wait((times.head - elapsed).min(park_after)),
             Phase::Exchange if self.is_gone(now) => Due::Gone,
             Phase::Exchange => {
+                let timeout = self.body.borrow().timeout.unwrap_or(times.body);
+                let times = Times { body: timeout, ..times };
                 self.expire_body(now, &times);
                 // Soon at first: most exchanges are over by then, and the connection is silent.
                 Due::Wait(elapsed.clamp(park_after, LOOK).min(times.body))

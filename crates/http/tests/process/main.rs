@@ -29,6 +29,7 @@ mod rate_limit;
 mod redirect;
 mod reload;
 mod room;
+mod routing;
 mod smuggling;
 mod stats;
 mod timeouts;
