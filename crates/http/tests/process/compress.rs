@@ -154,7 +154,7 @@ fn one_more_than_concurrent_is_sent_as_it_is() {
     };
     assert_eq!(ask(), None);
     first.reset();
-    eventually("room", || ask());
+    eventually("room", ask);
 }
 
 #[test]
