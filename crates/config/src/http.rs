@@ -66,6 +66,13 @@ pub struct HttpSection {
     pub uri_limit: usize,
     /// `body_limit`: size of a request's body, beyond it 413; default 16M.
     pub body_limit: u64,
+    /// `error_pages`: absolute path of a folder with pages for errors, `404.html`, `50x.html` and so on,
+    /// default unset.
+    pub error_pages: Option<PathBuf>,
+    /// `server`: text of the Server header in responses, default unset: there is none.
+    pub server: Option<String>,
+    /// `echo_txn`: yes or no, the transaction id as X-Txn in responses; default no.
+    pub echo_txn: bool,
     /// `linger_timeout`: time of silence while an unread body is discarded after the answer; default 2s.
     pub linger_timeout: Duration,
     /// `linger_time`: time for all of that; default 30s.
@@ -217,6 +224,9 @@ impl HttpSection {
             header_limit: narrow(count::<1, 1000>(r, "header_limit", 100)),
             uri_limit: narrow(size::<16, { 32 * KIB }>(r, "uri_limit", 8 * KIB)),
             body_limit: r.get_or("body_limit", Size(16 * 1024 * KIB)).0,
+            error_pages: r.get("error_pages").map(|AbsolutePath(path)| path),
+            server: r.get("server").map(|Printable(text)| text),
+            echo_txn: r.get_or("echo_txn", false),
             linger_timeout: span(r, "linger_timeout", 2),
             linger_time: span(r, "linger_time", 30),
             drain_timeout: span(r, "drain_timeout", 30),
@@ -317,6 +327,20 @@ impl Bounded for u32 {
 
 impl Bounded for usize {
     const MAX: Self = Self::MAX;
+}
+
+/// Text that a header may hold.
+struct Printable(String);
+
+impl<'de> Deserialize<'de> for Printable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.len() <= 256 && text.chars().all(|c| matches!(c, ' '..='~')) {
+            return Ok(Self(text));
+        }
+        let expected = "a line of at most 256 printable letters of ASCII";
+        Err(D::Error::invalid_value(Unexpected::Str(&text), &expected))
+    }
 }
 
 /// One element of `trusted_proxies`.

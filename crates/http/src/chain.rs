@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::app::Request;
 use crate::body::Response;
-use crate::error::{Error, plain};
+use crate::error::Error;
 use crate::registry::BuiltApp;
 use crate::scope::{Gate, Scope};
 
@@ -83,11 +83,11 @@ impl Next {
             let next = Self { chain: chain.clone(), position };
             return link.app.call(request, next).await;
         }
-        Ok(end())
+        Ok(request.exchange().answer(end()))
     }
 }
 
 /// Nobody answered.
-fn end() -> Response {
-    plain(StatusCode::NOT_FOUND, "404 Not Found\n".to_owned())
+fn end() -> Error {
+    Error::status(StatusCode::NOT_FOUND, "404 Not Found")
 }

@@ -26,7 +26,7 @@ mod linger;
 pub(crate) use clock::Clock;
 
 use crate::client::Peer;
-use crate::error;
+use crate::error::{self, ErrorPages};
 use crate::exchange::{self, End, Exchange, Service};
 use crate::worker::HttpWorker;
 use clock::Due;
@@ -50,7 +50,9 @@ pub(crate) async fn turn_away(mut stream: Stream) {
     // The request is to arrive first: some clients take an answer that comes too early for an error.
     let _ = tokio::time::timeout(silence, stream.readable()).await;
     let reason = "this server is not configured correctly; its status says why";
-    linger::write(&mut stream, &error::raw(StatusCode::SERVICE_UNAVAILABLE, Some(reason))).await;
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let misconfigured = error::raw(status, reason, &ErrorPages::default(), "", false);
+    linger::write(&mut stream, &misconfigured).await;
     linger::linger(stream, silence, silence * 2).await;
 }
 
@@ -178,8 +180,8 @@ impl Shell {
         let times = self.current.get().times;
         match spoken {
             Spoken::Refused(mut stream, status, reason) => {
-                linger::write(&mut stream, &error::raw(status, Some(reason))).await;
-                self.refused(status);
+                let answer = self.refuse(status, reason);
+                linger::write(&mut stream, &answer).await;
                 linger::linger(stream, times.linger, times.linger_total).await;
             }
             Spoken::Over(stream) => {
@@ -206,14 +208,13 @@ impl Shell {
             .then(|| Exchange::unheard(&worker, self.peer.clone(), since, &sample))
     }
 
-    /// Counts and logs a head that got no further.
-    fn refused(&self, status: StatusCode) {
+    /// Counts and logs a head that gets no further; the answer to it.
+    fn refuse(&self, status: StatusCode, reason: &str) -> Vec<u8> {
         let sample = self.clock.take_sample();
         let (worker, since) = (self.current.get(), self.clock.since());
         let exchange = Exchange::unheard(&worker, self.peer.clone(), since, &sample);
-        exchange.set_status(status);
-        exchange.finish(End::Complete);
         tracing::debug!(peer = ?self.peer.address, local = %self.local, %status, "refused a head");
+        exchange.refuse(status, reason)
     }
 }
 

@@ -5,6 +5,10 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::body::{Response, ResponseBody};
 
+mod pages;
+
+pub(crate) use pages::ErrorPages;
+
 /// Whose fault an error is: this decides what is logged, and how loud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -130,21 +134,29 @@ impl Error {
         }
     }
 
+    /// What a client reads where there is no page for it.
+    fn text(&self) -> String {
+        let title = title(self.code());
+        match self {
+            Self::Status { text, .. } if !text.is_empty() => format!("{text}\n"),
+            Self::Refused { reason, .. } => format!("{title}: {reason}\n"),
+            Self::BodyTooLarge { .. } | Self::BodyTimeout => format!("{title}: {self}\n"),
+            _ => format!("{title}\n"),
+        }
+    }
+
     /// The answer. The only place where an error becomes a response.
-    pub(crate) fn into_response(self) -> Response {
+    pub(crate) fn into_response(self, pages: &ErrorPages) -> Response {
         if let Self::WithHeader { error, name, value } = self {
-            let mut response = error.into_response();
+            let mut response = error.into_response(pages);
             response.headers_mut().append(name, value);
             return response;
         }
         let status = self.code();
-        let text = match &self {
-            Self::Status { text, .. } if !text.is_empty() => format!("{text}\n"),
-            Self::Refused { reason, .. } => format!("{}: {reason}\n", title(status)),
-            Self::BodyTooLarge { .. } | Self::BodyTimeout => format!("{}: {self}\n", title(status)),
-            _ => format!("{}\n", title(status)),
+        let mut response = match pages.page(status) {
+            Some(page) => page_of(status, page),
+            None => plain(status, self.text()),
         };
-        let mut response = plain(status, text);
         // The rest of the request is not worth reading, and its framing may be broken.
         if self.blame() == Blame::Client {
             let close = HeaderValue::from_static("close");
@@ -168,16 +180,36 @@ pub(crate) fn title(status: StatusCode) -> String {
     format!("{} {}", status.as_str(), status.canonical_reason().unwrap_or("Status"))
 }
 
-/// A whole response in bytes, for when hyper no longer holds the connection.
-pub(crate) fn raw(status: StatusCode, reason: Option<&str>) -> Vec<u8> {
+fn page_of(status: StatusCode, page: &pages::Page) -> Response {
+    let mut response = Response::new(ResponseBody::from(page.body.clone()));
+    *response.status_mut() = status;
+    let media_type = HeaderValue::from_static(page.media_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    response
+}
+
+/// A whole response in bytes, for when hyper no longer holds the connection: after it, the
+/// connection ends. `to_head`: the request was a HEAD. `headers`: further ones, a line each.
+pub(crate) fn raw(
+    status: StatusCode,
+    reason: &str,
+    pages: &ErrorPages,
+    headers: &str,
+    to_head: bool,
+) -> Vec<u8> {
     let title = title(status);
-    let body = match reason {
-        Some(reason) => format!("{title}: {reason}\n"),
-        None => format!("{title}\n"),
+    let plain = format!("{title}: {reason}\n");
+    let (body, media_type) = match pages.page(status) {
+        Some(page) => (&*page.body, page.media_type),
+        None => (plain.as_bytes(), "text/plain"),
     };
-    format!(
-        "HTTP/1.1 {title}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
+    let length = body.len();
+    let mut response = format!(
+        "HTTP/1.1 {title}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n"
     )
-    .into_bytes()
+    .into_bytes();
+    if !to_head {
+        response.extend_from_slice(body);
+    }
+    response
 }

@@ -24,7 +24,7 @@ use crate::body::{Body, Leftover, Response, Sending};
 use crate::chain::Chain;
 use crate::client::{self, Peer};
 use crate::connection::Clock;
-use crate::error::{Blame, Error};
+use crate::error::{self, Blame, Error};
 use crate::txn;
 use crate::worker::HttpWorker;
 
@@ -222,7 +222,34 @@ impl Exchange {
     /// to see every response.
     pub fn answer(&self, error: Error) -> Response {
         self.complain(&error);
-        error.into_response()
+        error.into_response(&self.worker.error_pages)
+    }
+
+    /// What every response says beside what its app says.
+    fn sign(&self, headers: &mut HeaderMap) {
+        if let Some(server) = &self.worker.server {
+            headers.entry(header::SERVER).or_insert_with(|| server.clone());
+        }
+        if self.worker.echo_txn
+            && let Ok(txn) = HeaderValue::from_str(&self.txn)
+        {
+            headers.insert(txn::HEADER, txn);
+        }
+    }
+
+    /// Ends the exchange of a head that never became a request; the answer to it, in bytes.
+    pub(crate) fn refuse(&self, status: StatusCode, reason: &str) -> Vec<u8> {
+        self.set_status(status);
+        self.finish(End::Complete);
+        let mut headers = String::new();
+        if let Some(server) = self.worker.server.as_ref().and_then(|server| server.to_str().ok()) {
+            headers += &format!("Server: {server}\r\n");
+        }
+        if self.worker.echo_txn {
+            headers += &format!("X-Txn: {}\r\n", self.txn);
+        }
+        let to_head = self.method == Some(Method::HEAD);
+        error::raw(status, reason, &self.worker.error_pages, &headers, to_head)
     }
 
     pub(crate) fn add_bytes_in(&self, count: u64) {
@@ -331,6 +358,7 @@ async fn respond(
         Err(error) => Err(error),
     };
     let mut response = answer.unwrap_or_else(|error| exchange.answer(error));
+    exchange.sign(response.headers_mut());
     exchange.set_status(response.status());
     let closes = response.headers().contains_key(header::CONNECTION);
     let whole = closes || exchange.leftover.take().discard().await;

@@ -14,6 +14,7 @@ use brim_service::{
 use brim_stats::{Layout, RollUp, Stat};
 
 use crate::connection;
+use crate::error::ErrorPages;
 use crate::registry::{ConfiguredApp, Registry};
 use crate::scope::Scope;
 use crate::worker::{HttpWorker, SMALLEST_BUFFER};
@@ -31,6 +32,7 @@ pub(crate) struct Http {
 pub(crate) struct HttpPlan {
     pub(crate) section: HttpSection,
     pub(crate) apps: Vec<PlannedApp>,
+    pub(crate) error_pages: Arc<ErrorPages>,
     settings: Settings,
 }
 
@@ -138,8 +140,9 @@ impl Program for Http {
             .collect();
         let (layout, of_layout) = Self::layout(tree, &section, &apps);
         problems.extend(of_layout);
+        let error_pages = error_pages(tree, &section, &mut problems);
         let settings = settings(&section, layout);
-        let plan = HttpPlan { section, apps, settings };
+        let plan = HttpPlan { section, apps, error_pages, settings };
         ((!has_errors(&problems)).then_some(plan), problems)
     }
 
@@ -161,6 +164,15 @@ impl Program for Http {
     fn turn_away(stream: Stream) -> impl Future<Output = ()> + 'static {
         connection::turn_away(stream)
     }
+}
+
+fn error_pages(tree: &Tree, section: &HttpSection, problems: &mut Vec<Problem>) -> Arc<ErrorPages> {
+    let pages = section.error_pages.as_deref().map(ErrorPages::read);
+    let pages = pages.unwrap_or_else(|| Ok(ErrorPages::default())).unwrap_or_else(|error| {
+        problems.push(at_key(tree, section, "error_pages", error.to_string()));
+        ErrorPages::default()
+    });
+    Arc::new(pages)
 }
 
 fn settings(section: &HttpSection, layout: Layout) -> Settings {

@@ -8,11 +8,13 @@ use std::time::Duration;
 use brim_config::{HttpSection, TrustedProxies};
 use brim_service::{LogLimit, WorkerContext};
 use brim_stats::Counter;
+use http::HeaderValue;
 use hyper::server::conn::http1;
 
 use crate::access_log::AccessLog;
 use crate::app::AppContext;
 use crate::chain::{Chain, Link};
+use crate::error::ErrorPages;
 use crate::plan::HttpPlan;
 
 /// hyper's parser keeps this many header lines on its stack.
@@ -77,6 +79,11 @@ pub(crate) struct HttpWorker {
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) log: AccessLog,
     pub(crate) log_limit: LogLimit,
+    pub(crate) error_pages: Arc<ErrorPages>,
+    /// The Server header.
+    pub(crate) server: Option<HeaderValue>,
+    /// Responses tell their transaction.
+    pub(crate) echo_txn: bool,
     pub(crate) protocol: http1::Builder,
     conversations: Cell<usize>,
 }
@@ -112,6 +119,9 @@ impl HttpWorker {
             trusted_proxies: section.trusted_proxies.clone(),
             log: AccessLog::new(section),
             log_limit: LogLimit::new(),
+            error_pages: plan.error_pages.clone(),
+            server: section.server.as_deref().and_then(|text| HeaderValue::try_from(text).ok()),
+            echo_txn: section.echo_txn,
             protocol: protocol(section),
             conversations: Cell::new(0),
             context,

@@ -162,6 +162,7 @@ fn table_of(section: &str, clients: usize) -> Arc<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorPages;
 
     #[test]
     fn a_rate_is_a_number_and_a_unit_of_time() {
@@ -180,7 +181,7 @@ mod tests {
     fn the_wait_is_told_in_whole_seconds_that_suffice() {
         for (wait, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (59_999, "60")] {
             let refusal = Refusal::Rate(Duration::from_millis(wait));
-            let response = too_many(refusal).into_response();
+            let response = too_many(refusal).into_response(&ErrorPages::default());
             assert_eq!(response.status(), 429);
             assert_eq!(response.headers()["retry-after"], seconds, "{wait} ms");
         }

@@ -17,6 +17,7 @@ mod conversation;
 mod counters;
 mod drain;
 mod echo;
+mod error_pages;
 mod headers;
 mod heads;
 mod hello;
