@@ -30,6 +30,9 @@ pub struct HttpSection {
     pub listeners: Vec<Listener>,
     /// `backlog`: connections that wait in the kernel for each listener, 1 to 1000000, default 4096.
     pub backlog: u32,
+    /// `keepalive`: yes or no, the kernel looks whether silent peers are still there (SO_KEEPALIVE); default
+    /// yes.
+    pub keepalive: bool,
     /// `apps`: names of sections or built-in apps, the chain in order, default empty. Not from `[brim]`.
     pub apps: Vec<String>,
     /// `workers`: threads that serve, `auto` (one per processor) or 1 to 256, default `auto`.
@@ -42,6 +45,10 @@ pub struct HttpSection {
     /// `concurrent_per_worker`: connections that one worker has open, 1 to 1000000, default 16384. When
     /// all workers are full, no more are accepted.
     pub concurrent_per_worker: usize,
+    /// `connections_per_client`: connections that one client has open, an address or the /64 network of an
+    /// IPv6 one, 0 to 1000000, 0 is no limit, default half of what all workers take, at least 1024. Beyond it
+    /// the answer is 429. Trusted proxies and Unix sockets have no limit.
+    pub connections_per_client: Option<usize>,
     /// `client_timeout`: time, default unset. When set, the default of `idle_timeout`, `body_timeout`
     /// and `write_timeout`.
     pub client_timeout: Option<Duration>,
@@ -209,11 +216,15 @@ impl HttpSection {
             name: name.clone(),
             listeners: read_listeners(r, tree.any_port()),
             backlog: narrow(count::<1, 1_000_000>(r, "backlog", 4096)),
+            keepalive: r.get_or("keepalive", true),
             apps: r.own("apps").unwrap_or_default(),
             workers: r.get_or("workers", Workers::Auto),
             start: r.own("start").unwrap_or(Start::Always),
             program: r.own("program").map(|AbsolutePath(path)| path),
             concurrent_per_worker: narrow(count::<1, 1_000_000>(r, "concurrent_per_worker", 16384)),
+            connections_per_client: r
+                .get::<Count<0, 1_000_000>>("connections_per_client")
+                .map(|Count(count)| narrow(count)),
             client_timeout,
             head_timeout: timeout(r, "head_timeout", Duration::from_secs(20)),
             idle_timeout: timeout(r, "idle_timeout", or_client(60)),

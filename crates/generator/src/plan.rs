@@ -94,6 +94,9 @@ fn socket(section: &HttpSection, listener: &Listener, unit: &str) -> UnitFile {
     if section.backlog != TEMPLATE_BACKLOG {
         line(&mut text, "Backlog", &section.backlog.to_string());
     }
+    if !section.keepalive && matches!(listener.address, Address::Tcp(_)) {
+        line(&mut text, "KeepAlive", "no");
+    }
     drop_in(unit, text)
 }
 

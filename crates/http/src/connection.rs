@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use brim_config::Address;
-use brim_service::{Connection, Current, Open, Stream};
+use brim_service::{Connection, Current, Open, Refused, Stream};
 use bytes::Bytes;
 use http::StatusCode;
 use hyper_util::rt::TokioIo;
@@ -53,6 +53,19 @@ pub(crate) async fn turn_away(mut stream: Stream) {
     let status = StatusCode::SERVICE_UNAVAILABLE;
     let misconfigured = error::raw(status, reason, &ErrorPages::default(), "", false);
     linger::write(&mut stream, &misconfigured).await;
+    linger::linger(stream, silence, silence * 2).await;
+}
+
+/// Tells a client that it has too many connections.
+pub(crate) async fn refuse(current: Current<HttpWorker>, refused: Refused) {
+    let Refused { mut stream, peer, turn: _turn } = refused;
+    let (silence, since) = (std::time::Duration::from_secs(1), Instant::now());
+    let _ = tokio::time::timeout(silence, stream.readable()).await;
+    // What it asks for would be too much work: it is told the same whatever it is.
+    let exchange = Exchange::unheard(&current.get(), Peer::new(peer), since, b"");
+    let reason = "too many connections from one address";
+    let answer = exchange.refuse(StatusCode::TOO_MANY_REQUESTS, reason);
+    linger::write(&mut stream, &answer).await;
     linger::linger(stream, silence, silence * 2).await;
 }
 

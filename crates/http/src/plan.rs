@@ -9,7 +9,8 @@ use brim_config::{
     Tree, Workers, has_errors,
 };
 use brim_service::{
-    AccessOutput, Connection, Current, Program, Settings, Stream, WorkerContext, access_log_file,
+    AccessOutput, Connection, Current, Program, Refused, Settings, Stream, WorkerContext,
+    access_log_file,
 };
 use brim_stats::{Layout, RollUp, Stat};
 
@@ -161,6 +162,13 @@ impl Program for Http {
         connection::serve(current, connection)
     }
 
+    fn refuse(
+        current: Current<HttpWorker>,
+        refused: Refused,
+    ) -> impl Future<Output = ()> + 'static {
+        connection::refuse(current, refused)
+    }
+
     fn turn_away(stream: Stream) -> impl Future<Output = ()> + 'static {
         connection::turn_away(stream)
     }
@@ -183,8 +191,11 @@ fn settings(section: &HttpSection, layout: Layout) -> Settings {
     Settings {
         listeners: section.listeners.clone(),
         backlog: section.backlog,
+        keepalive: section.keepalive,
         workers,
         concurrent_per_worker: section.concurrent_per_worker,
+        connections_per_client: per_client(section, workers),
+        trusted_proxies: section.trusted_proxies.clone(),
         connection_memory: connection_memory(section),
         drain_timeout: section.drain_timeout,
         drain_idle: section.drain_idle,
@@ -201,6 +212,12 @@ fn settings(section: &HttpSection, layout: Layout) -> Settings {
             AccessLog::Off => AccessOutput::Off,
         },
     }
+}
+
+/// Nobody takes all of the room, and a crowd behind one address has room all the same.
+fn per_client(section: &HttpSection, workers: usize) -> Option<usize> {
+    let half = || (workers.saturating_mul(section.concurrent_per_worker) / 2).max(1024);
+    Some(section.connections_per_client.unwrap_or_else(half)).filter(|limit| *limit > 0)
 }
 
 /// What a connection may make us hold: hyper's buffers, one each way, and what we keep ourselves.

@@ -14,9 +14,16 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::client::ClientKey;
+use crate::log::LogLimit;
 use crate::program::Program;
 use crate::sockets::{Held, ListeningSocket, PeerAddress};
 use crate::worker::{Accepted, Command, Worker};
+
+mod clients;
+
+use clients::Clients;
+pub use clients::RefusalTurn;
 
 /// The first pause after the kernel had no descriptor or memory for us; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -32,6 +39,8 @@ pub(crate) struct Census {
     limit: AtomicUsize,
     /// Open connections from before and from after the drain began.
     generations: [AtomicUsize; 2],
+    /// The same by client.
+    pub(crate) clients: Clients,
     draining: AtomicBool,
     /// A connection ended, says this to the drain.
     closed: Notify,
@@ -47,6 +56,7 @@ impl Census {
             workers: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             limit: AtomicUsize::new(limit),
             generations: Default::default(),
+            clients: Clients::default(),
             draining: AtomicBool::new(false),
             closed: Notify::new(),
             waiting: AtomicBool::new(false),
@@ -84,13 +94,13 @@ impl Census {
         self.closed.notified()
     }
 
-    fn enter(self: &Arc<Self>, worker: usize) -> Open {
+    fn enter(self: &Arc<Self>, worker: usize, client: Option<ClientKey>) -> Open {
         let generation = usize::from(self.draining.load(Ordering::SeqCst));
         if let Some(count) = self.workers.get(worker) {
             count.fetch_add(1, Ordering::Relaxed);
         }
         self.generations[generation].fetch_add(1, Ordering::SeqCst);
-        Open { census: self.clone(), worker, generation }
+        Open { census: self.clone(), worker, generation, client }
     }
 
     /// The worker with the fewest connections, starting the search at `turn` so that equals take
@@ -113,11 +123,16 @@ pub struct Open {
     census: Arc<Census>,
     worker: usize,
     generation: usize,
+    /// Whose limit it counts for.
+    client: Option<ClientKey>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         let census = &self.census;
+        if let Some(client) = self.client {
+            census.clients.leave(client);
+        }
         if let Some(count) = census.workers.get(self.worker) {
             count.fetch_sub(1, Ordering::SeqCst);
         }
@@ -150,6 +165,7 @@ impl Acceptor {
             census: census.clone(),
             turn: 0,
             stop: stop.clone(),
+            log_limit: LogLimit::new(),
         };
         let thread = std::thread::Builder::new()
             .name("acceptor".to_owned())
@@ -207,6 +223,7 @@ struct HandOut<P: Program> {
     census: Arc<Census>,
     turn: usize,
     stop: Arc<AtomicBool>,
+    log_limit: LogLimit,
 }
 
 impl<P: Program> HandOut<P> {
@@ -287,10 +304,34 @@ impl<P: Program> HandOut<P> {
     }
 
     fn give(&mut self, worker: usize, socket: OwnedFd, peer: PeerAddress, local: Arc<Address>) {
+        let client = match self.census.clients.enter(peer) {
+            Ok(client) => client,
+            Err(turn) => return self.refuse(worker, socket, peer, turn),
+        };
         self.turn = worker + 1;
-        let open = self.census.enter(worker);
+        let open = self.census.enter(worker, client);
         if let Some(commands) = self.commands.get(worker) {
             let _ = commands.send(Command::Serve(Accepted { socket, peer, local, open }));
+        }
+    }
+}
+
+impl<P: Program> HandOut<P> {
+    /// Has somebody told that there are too many of his connections, or just closes this one where
+    /// many are being told already.
+    fn refuse(
+        &mut self,
+        worker: usize,
+        socket: OwnedFd,
+        peer: PeerAddress,
+        turn: Option<RefusalTurn>,
+    ) {
+        if let Some(held_back) = self.log_limit.pass(Instant::now()) {
+            let client = peer.map(|peer| peer.ip().to_canonical().to_string());
+            tracing::warn!(client, held_back, "a client is at its connections_per_client");
+        }
+        if let (Some(commands), Some(turn)) = (self.commands.get(worker), turn) {
+            let _ = commands.send(Command::Refuse { socket, peer, turn });
         }
     }
 }
@@ -302,11 +343,11 @@ mod tests {
     #[test]
     fn a_connection_goes_to_the_worker_with_the_fewest_and_equals_take_turns() {
         let census = Census::new(3, 10).unwrap();
-        let first = census.enter(0);
+        let first = census.enter(0, None);
         assert_eq!(census.least(0), Some(1));
         assert_eq!(census.least(2), Some(2));
-        let _second = census.enter(1);
-        let _third = census.enter(2);
+        let _second = census.enter(1, None);
+        let _third = census.enter(2, None);
         assert_eq!(census.least(1), Some(1));
         drop(first);
         assert_eq!(census.least(1), Some(0));
@@ -315,8 +356,8 @@ mod tests {
     #[test]
     fn nobody_is_asked_when_all_are_full() {
         let census = Census::new(2, 1).unwrap();
-        let _first = census.enter(0);
-        let second = census.enter(1);
+        let _first = census.enter(0, None);
+        let second = census.enter(1, None);
         assert_eq!(census.least(0), None);
         drop(second);
         assert_eq!(census.least(0), Some(1));
@@ -325,9 +366,9 @@ mod tests {
     #[test]
     fn connections_of_the_drain_are_counted_apart() {
         let census = Census::new(1, 10).unwrap();
-        let before = census.enter(0);
+        let before = census.enter(0, None);
         census.begin_drain();
-        let _after = census.enter(0);
+        let _after = census.enter(0, None);
         assert_eq!((census.old(), census.open()), (1, 2));
         drop(before);
         assert_eq!((census.old(), census.open()), (0, 1));

@@ -279,6 +279,9 @@ impl<P: Program> Daemon<P> {
             true => sockets::bind(&settings.listeners, settings.backlog)?,
             false => held,
         };
+        for held in &held {
+            held.set_keepalive(settings.keepalive)?;
+        }
         let addresses: Vec<_> = held.iter().map(|held| held.address.clone()).collect();
         let counters = CounterFile::from_environment();
         let registry = Registry::new(settings.layout.clone(), settings.workers);
@@ -286,6 +289,7 @@ impl<P: Program> Daemon<P> {
         self.shared.set_registry(registry.clone());
         let workers = self.start_workers(&plan, &registry, settings.workers).await?;
         let census = Census::new(settings.workers, settings.concurrent_per_worker)?;
+        census.clients.set_limit(settings.connections_per_client, settings.trusted_proxies.clone());
         let acceptor = Acceptor::start(held, &workers, census.clone())?;
         {
             let mut face = self.shared.face();

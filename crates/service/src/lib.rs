@@ -35,7 +35,7 @@ mod sockets;
 mod stream;
 mod worker;
 
-pub use acceptor::Open;
+pub use acceptor::{Open, RefusalTurn};
 pub use bus::interface_xml;
 pub use client::ClientKey;
 pub use daemon::run;
@@ -46,7 +46,7 @@ pub use log::{AccessOutput, LineSink, LogLimit, journal_field};
 pub use program::{Program, Settings};
 pub use sockets::{PeerAddress, SocketError};
 pub use stream::Stream;
-pub use worker::{Connection, Current, WorkerContext};
+pub use worker::{Connection, Current, Refused, WorkerContext};
 
 /// The time in seconds since 1970.
 pub(crate) fn epoch_seconds() -> u64 {

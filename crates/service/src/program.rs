@@ -2,12 +2,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brim_config::{Kind, Listener, Problem, SectionName, Tree};
+use brim_config::{Kind, Listener, Problem, SectionName, Tree, TrustedProxies};
 use brim_stats::Layout;
 
 use crate::log::AccessOutput;
 use crate::stream::Stream;
-use crate::worker::{Connection, Current, WorkerContext};
+use crate::worker::{Connection, Current, Refused, WorkerContext};
 
 /// What one kind of daemon plugs into the life that all of them share.
 pub trait Program: Sized + Send + Sync + 'static {
@@ -38,6 +38,12 @@ pub trait Program: Sized + Send + Sync + 'static {
         connection: Connection,
     ) -> impl Future<Output = ()> + 'static;
 
+    /// Tells a client that it has too many connections. It has no worker's slot.
+    fn refuse(
+        current: Current<Self::Worker>,
+        connection: Refused,
+    ) -> impl Future<Output = ()> + 'static;
+
     /// Tells a client that the instance cannot serve, while its configuration is wrong.
     fn turn_away(stream: Stream) -> impl Future<Output = ()> + 'static;
 }
@@ -49,10 +55,16 @@ pub struct Settings {
     pub listeners: Vec<Listener>,
     /// Connections that wait to be accepted, for sockets that we open ourselves.
     pub backlog: u32,
+    /// The kernel looks whether silent peers are still there.
+    pub keepalive: bool,
     /// Worker threads.
     pub workers: usize,
     /// Connections that one worker holds at most; when all are full nobody accepts.
     pub concurrent_per_worker: usize,
+    /// Connections that one client has open at most; `None` is no limit.
+    pub connections_per_client: Option<usize>,
+    /// Peers that the limit per client does not concern.
+    pub trusted_proxies: TrustedProxies,
     /// Bytes that one connection may make us hold, all limits used to the full.
     pub connection_memory: u64,
     /// How long a drain may take in all.

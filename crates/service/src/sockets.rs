@@ -72,9 +72,8 @@ impl Held {
         let address = match &socket {
             ListeningSocket::Tcp(socket) => {
                 let options = SockRef::from(socket);
-                // Accepted sockets inherit both, which saves two calls per connection.
+                // Accepted sockets inherit it, which saves a call per connection.
                 options.set_tcp_nodelay(true)?;
-                options.set_keepalive(true)?;
                 socket.set_nonblocking(true)?;
                 Address::Tcp(socket.local_addr()?)
             }
@@ -85,6 +84,14 @@ impl Held {
             }
         };
         Ok(Self { address, socket })
+    }
+
+    /// Whether the kernel looks after silent peers. Accepted sockets inherit it, too.
+    pub(crate) fn set_keepalive(&self, keepalive: bool) -> io::Result<()> {
+        match &self.socket {
+            ListeningSocket::Tcp(socket) => SockRef::from(socket).set_keepalive(keepalive),
+            ListeningSocket::Unix(_) => Ok(()),
+        }
     }
 
     /// A second descriptor of the same socket.

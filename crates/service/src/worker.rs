@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use crate::acceptor::Open;
+use crate::acceptor::{Open, RefusalTurn};
 use crate::gather::Gather;
 use crate::lifecycle::Lifecycle;
 use crate::log::{LineSink, LogHandle};
@@ -74,6 +74,17 @@ pub struct Connection {
     pub open: Open,
 }
 
+/// A connection of a client that has too many.
+#[derive(Debug)]
+pub struct Refused {
+    /// The client's socket.
+    pub stream: Stream,
+    /// The client's address.
+    pub peer: PeerAddress,
+    /// Bounds how many of these there are.
+    pub turn: RefusalTurn,
+}
+
 /// What the acceptor hands to a worker.
 pub(crate) struct Accepted {
     pub(crate) socket: OwnedFd,
@@ -86,6 +97,12 @@ pub(crate) struct Accepted {
 /// served by the state that was current when it came.
 pub(crate) enum Command<P: Program> {
     Serve(Accepted),
+    /// Tell somebody that there are too many of his connections.
+    Refuse {
+        socket: OwnedFd,
+        peer: PeerAddress,
+        turn: RefusalTurn,
+    },
     /// Build a state beside the current one and say whether that worked.
     Prepare {
         plan: Arc<P::Plan>,
@@ -167,6 +184,12 @@ async fn run<P: Program>(
     while let Some(command) = commands.recv().await {
         match command {
             Command::Serve(connection) => serve::<P>(&current, connection, &accepted),
+            Command::Refuse { socket, peer, turn } => {
+                if let Ok(stream) = Stream::from_fd(socket, false) {
+                    let refused = Refused { stream, peer, turn };
+                    tokio::task::spawn_local(P::refuse(current.clone(), refused));
+                }
+            }
             Command::Prepare { plan, stats, done } => {
                 let next = WorkerContext { stats, ..context.clone() };
                 let state = build::<P>(&plan, &next);

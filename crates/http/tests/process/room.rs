@@ -55,6 +55,62 @@ fn a_hundred_connections_are_shared_evenly_by_the_workers() {
 }
 
 #[test]
+fn one_more_than_connections_per_client_is_told_and_takes_nobody_s_place() {
+    let daemon = serve("apps = echo\nconnections_per_client = 3\nconcurrent_per_worker = 4");
+    let mut open: Vec<Client> = (0..3).map(|_| daemon.client()).collect();
+    for client in &mut open {
+        assert_eq!(client.get("/echo").status, 200);
+    }
+    for _ in 0..20 {
+        let refused = get(&daemon, "/echo");
+        assert_eq!((refused.status, refused.closes()), (429, true));
+        assert!(refused.text().contains("too many connections"), "{}", refused.text());
+    }
+    let line = daemon.access_lines(23).pop().unwrap();
+    assert_eq!(line.split(' ').nth(8), Some("429"), "{line}");
+    daemon.logs("a client is at its connections_per_client");
+    for client in &mut open {
+        assert_eq!(client.get("/echo").status, 200);
+    }
+    drop(open.pop());
+    eventually("room for one", || (get(&daemon, "/echo").status == 200).then_some(()));
+    // The limit goes with a reload, and what is open counts.
+    let keys = "apps = echo\nconcurrent_per_worker = 4\nconnections_per_client = ";
+    daemon.home.configure(&format!("{keys}2"));
+    daemon.reload();
+    assert_eq!(get(&daemon, "/echo").status, 429);
+    daemon.home.configure(&format!("{keys}2\ntrusted_proxies = 127.0.0.1"));
+    daemon.reload();
+    assert_eq!(get(&daemon, "/echo").status, 200);
+    daemon.home.configure(&format!("{keys}0"));
+    daemon.reload();
+    assert_eq!(get(&daemon, "/echo").status, 200);
+}
+
+#[test]
+fn a_refused_client_that_says_nothing_keeps_nobody_waiting() {
+    let daemon = serve("apps = echo\nconnections_per_client = 1");
+    let mut only = daemon.client();
+    assert_eq!(only.get("/echo").status, 200);
+    let mut silent: Vec<Client> = (0..300).map(|_| daemon.client()).collect();
+    assert_eq!(only.get("/echo").status, 200);
+    // Those who cannot be told at once are closed; the others hear it after a moment of silence.
+    let told = silent.iter_mut().map(Client::rest).filter(|answer| !answer.is_empty()).count();
+    assert!((1..=300).contains(&told), "{told}");
+    assert_eq!(only.get("/echo").status, 200);
+}
+
+#[test]
+fn keepalive_is_as_configured() {
+    for (keys, expected) in [("apps = echo", true), ("apps = echo\nkeepalive = no", false)] {
+        let daemon = serve(keys);
+        let listener = &daemon.home.listener;
+        let keepalive = rustix::net::sockopt::socket_keepalive(listener).unwrap();
+        assert_eq!(keepalive, expected, "{keys}");
+    }
+}
+
+#[test]
 fn without_descriptors_it_waits_without_spinning_and_recovers() {
     let daemon = Home::new("apps = echo stats").descriptors(40).shared().start();
     let mut crowd: Vec<Client> = (0..100).map(|_| daemon.client()).collect();

@@ -72,6 +72,8 @@ impl<P: Program> Running<P> {
         }
         self.daemon.shared.set_registry(registry);
         self.census.set_limit(settings.concurrent_per_worker);
+        let (limit, trusted) = (settings.connections_per_client, settings.trusted_proxies.clone());
+        self.census.clients.set_limit(limit, trusted);
         self.daemon.log.access_output(settings.access.clone());
         log::Layer::set_level(settings.log_level);
         if settings.workers != self.workers.len() {
