@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, Version, header};
+use http::{HeaderMap, HeaderName, Version};
 use percent_encoding::percent_decode_str;
 
 use crate::exchange::Exchange;
@@ -83,9 +83,23 @@ pub(crate) fn shown(headers: &HeaderMap) -> impl Iterator<Item = String> {
     })
 }
 
+/// Names of secrets are many, and one line too few does less harm than one too many.
 fn is_secret(name: &HeaderName) -> bool {
-    [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name)
-        || ["x-auth-token", "x-api-key", "x-csrf-token"].contains(&name.as_str())
+    const PARTS: [&str; 12] = [
+        "authorization",
+        "cookie",
+        "token",
+        "secret",
+        "passw",
+        "credential",
+        "api-key",
+        "apikey",
+        "auth-key",
+        "access-key",
+        "csrf",
+        "session",
+    ];
+    PARTS.iter().any(|part| name.as_str().contains(part))
 }
 
 fn title_case(name: &HeaderName) -> String {
@@ -96,4 +110,41 @@ fn title_case(name: &HeaderName) -> String {
         })
     });
     words.collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_shown() {
+        for name in [
+            "authorization",
+            "proxy-authorization",
+            "cookie",
+            "set-cookie",
+            "x-auth-token",
+            "x-auth-key",
+            "x-api-key",
+            "api-key",
+            "apikey",
+            "x-csrf-token",
+            "x-xsrf-token",
+            "x-amz-security-token",
+            "x-access-key",
+            "x-client-secret",
+            "x-session-id",
+            "x-password",
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, "hidden".parse().unwrap());
+            let line: Vec<_> = shown(&headers).collect();
+            assert!(line.len() == 1 && line[0].ends_with(":(redacted)"), "{line:?}");
+        }
+        for name in ["host", "user-agent", "accept", "x-forwarded-for", "if-none-match", "range"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, "seen".parse().unwrap());
+            assert!(shown(&headers).all(|line| line.ends_with(":seen")), "{name}");
+        }
+    }
 }

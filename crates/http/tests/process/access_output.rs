@@ -121,3 +121,22 @@ fn a_log_that_cannot_be_written_costs_lines_and_no_request() {
     assert!((1..8000).contains(&dropped), "{dropped}");
     daemon.logs("access lines were dropped");
 }
+
+#[test]
+fn a_log_that_was_moved_is_opened_anew_without_a_word_and_no_line_is_lost() {
+    let daemon = serve("apps = echo");
+    get(&daemon, "/echo");
+    daemon.access_lines(1);
+    let (log, old) = (daemon.access_log(), daemon.access_log().with_extension("log.1"));
+    std::fs::rename(&log, &old).unwrap();
+    let mut sent = 1;
+    eventually("a new file", || {
+        get(&daemon, "/echo");
+        sent += 1;
+        std::fs::metadata(&log).is_ok_and(|file| file.len() > 0).then_some(())
+    });
+    eventually("all lines", || {
+        let lines = |path| std::fs::read_to_string(path).unwrap().lines().count();
+        (lines(&old) + lines(&log) == sent).then_some(())
+    });
+}

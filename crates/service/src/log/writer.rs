@@ -1,5 +1,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ const RECORDS: usize = 2048;
 const REST: Duration = Duration::from_millis(10);
 /// How soon a sink that refused is tried again.
 const RETRY: Duration = Duration::from_millis(100);
+/// How often to look whether the file of access lines was moved away.
+const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of access lines that wait for a file that does not take them.
 const WAITING: usize = 256 * 1024;
 /// How long the writer may still write when the process ends.
@@ -27,7 +30,7 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 /// Where access lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessOutput {
-    /// Appended to this file, which is opened anew at each reload.
+    /// Appended to this file, which is opened anew when it was moved, and at each reload.
     File(PathBuf),
     /// To standard output.
     Stdout,
@@ -263,8 +266,16 @@ impl Journal {
 
 /// Where access lines go, with what waits for it.
 enum Access {
-    File { path: PathBuf, file: Option<File>, waiting: Vec<u8>, refused: Option<Instant> },
-    Stdout { waiting: Vec<u8> },
+    File {
+        path: PathBuf,
+        file: Option<File>,
+        waiting: Vec<u8>,
+        refused: Option<Instant>,
+        looked: Instant,
+    },
+    Stdout {
+        waiting: Vec<u8>,
+    },
     Journal,
     Off,
 }
@@ -278,7 +289,7 @@ impl Access {
         *self = match output {
             AccessOutput::File(path) => {
                 let file = open(&path, journal);
-                Self::File { path, file, waiting: kept, refused: None }
+                Self::File { path, file, waiting: kept, refused: None, looked: Instant::now() }
             }
             AccessOutput::Stdout => Self::Stdout { waiting: kept },
             AccessOutput::Journal => Self::Journal,
@@ -308,10 +319,19 @@ impl Access {
     /// waiting stays whole lines, and what comes meanwhile fills the rings and is counted there.
     fn flush(&mut self, dropped: &AtomicU64) {
         match self {
-            Self::File { path, file, waiting, refused } => {
+            Self::File { path, file, waiting, refused, looked } => {
                 let resting = refused.is_some_and(|since| since.elapsed() < RETRY);
                 if waiting.is_empty() || resting {
                     return;
+                }
+                if looked.elapsed() >= LOOK {
+                    *looked = Instant::now();
+                    // Where none can be opened, the one that was moved away is better than none.
+                    if file.as_ref().is_some_and(|file| is_elsewhere(file, path))
+                        && let Ok(new) = append(path)
+                    {
+                        *file = Some(new);
+                    }
                 }
                 if file.is_none() {
                     *file = append(path).ok();
@@ -349,6 +369,15 @@ fn write_some(file: &mut impl Write, waiting: &mut Vec<u8>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the file was moved or removed, as when logs are rotated.
+fn is_elsewhere(file: &File, path: &Path) -> bool {
+    let Ok(ours) = file.metadata() else { return false };
+    match std::fs::metadata(path) {
+        Ok(there) => (ours.dev(), ours.ino()) != (there.dev(), there.ino()),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 fn append(path: &Path) -> io::Result<File> {
