@@ -14,10 +14,13 @@ use crate::connection::Clock;
 use crate::error::Error;
 use crate::exchange::Exchange;
 
+mod chunk;
 mod file;
 mod leftover;
 
+pub(crate) use chunk::{Chunk, Window, is_placeholder};
 pub use file::FileRange;
+pub(crate) use file::{read, read_cached};
 pub(crate) use leftover::Leftover;
 
 /// A response: status, headers and a body.
@@ -257,6 +260,31 @@ impl ResponseBody {
     }
 }
 
+impl ResponseBody {
+    /// Takes the part of a file that comes next, where that is what comes next.
+    fn next_file(&mut self) -> Option<FileRange> {
+        match self {
+            Self::File(file) if file.length() > 0 => match std::mem::take(self) {
+                Self::File(file) => Some(file),
+                _ => None,
+            },
+            Self::Parts(parts) => {
+                while parts.front().is_some_and(|part| part.length() == 0) {
+                    parts.pop_front();
+                }
+                match parts.pop_front() {
+                    Some(Part::File(file)) => Some(file),
+                    other => {
+                        other.into_iter().for_each(|part| parts.push_front(part));
+                        None
+                    }
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -362,14 +390,23 @@ impl Sending {
 }
 
 impl http_body::Body for Sending {
-    type Data = Bytes;
+    type Data = Chunk;
     type Error = Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Chunk>, Error>>> {
         let this = self.get_mut();
+        let outgoing = this.clock.outgoing();
+        if outgoing.is_enabled()
+            && let Some(range) = this.body.next_file()
+        {
+            // Counted when it is sent.
+            let window = Window::new(range);
+            outgoing.push(window.clone());
+            return Poll::Ready(Some(Ok(Frame::data(Chunk::File(window)))));
+        }
         // A panic here would take the whole connection along, and with it the access line.
         let frame = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.body).poll_frame(cx)));
         let frame = frame.unwrap_or(Poll::Ready(Some(Err(Error::Panic))));
@@ -380,7 +417,7 @@ impl http_body::Body for Sending {
             Poll::Ready(Some(Err(error))) => this.exchange.broke_off(error),
             _ => {}
         }
-        frame
+        frame.map_ok(|frame| frame.map_data(Chunk::Bytes))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -22,6 +22,7 @@ use tokio::time::sleep;
 mod clock;
 mod io;
 mod linger;
+mod outgoing;
 
 pub(crate) use clock::Clock;
 

@@ -1,8 +1,12 @@
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use rustix::fs::sendfile;
+use rustix::net::{SendFlags, send};
+use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -38,6 +42,54 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Waits until the client takes something, as far as is known.
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(cx),
+            Self::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    /// Writes bytes of which the kernel need not make a packet yet, since more follow at once.
+    pub fn poll_write_more(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_output(cx, |socket| send(socket, bytes, SendFlags::MORE | SendFlags::NOSIGNAL))
+    }
+
+    /// Sends up to `count` bytes of a file from `offset` on; 0 is the file's end. Blocks where they
+    /// are not in memory.
+    pub fn poll_send_file(
+        &self,
+        cx: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_output(cx, |socket| sendfile(socket, file, Some(&mut { offset }), count))
+    }
+
+    fn poll_output(
+        &self,
+        cx: &mut Context<'_>,
+        output: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_writable(cx))?;
+            let written = match self {
+                Self::Tcp(stream) => {
+                    stream.try_io(Interest::WRITABLE, || Ok(output(stream.as_fd())?))
+                }
+                Self::Unix(stream) => {
+                    stream.try_io(Interest::WRITABLE, || Ok(output(stream.as_fd())?))
+                }
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => return Poll::Ready(written),
+            }
         }
     }
 

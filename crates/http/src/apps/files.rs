@@ -1,6 +1,9 @@
 //! Files from a directory.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use brim_config::Reader;
 use brim_stats::{Counter, Stat};
@@ -13,6 +16,7 @@ use crate::chain::Next;
 use crate::error::Error;
 
 mod answer;
+mod cache;
 mod codings;
 mod conditions;
 mod conf;
@@ -22,6 +26,7 @@ mod resource;
 mod root;
 mod target;
 
+use cache::Cache;
 use codings::Coding;
 use conf::{Conf, Missing};
 use resource::Resource;
@@ -31,21 +36,37 @@ use target::Target;
 /// Answers requests below its path with the files of a directory.
 pub(crate) struct Files {
     conf: Arc<Conf>,
+    root: RefCell<Option<Arc<Root>>>,
+    /// When the root's path was last followed.
+    root_checked: Cell<Instant>,
+    cache: Cache,
     counters: Counters,
 }
 
 struct Counters {
     requests: Counter,
     bytes: Counter,
+    cache_hits: Counter,
 }
 
 /// What a path leads to.
 enum Found {
-    File(Resource),
+    File(Rc<Resource>),
     /// A directory, where a file was asked for.
     Directory,
     Nothing,
 }
+
+/// What lies where a path leads to.
+enum Looked {
+    /// A file: its name, and its forms.
+    File(Vec<u8>, Vec<(Coding, Opened)>),
+    Directory,
+    Nothing,
+}
+
+/// How often the root's path is followed anew.
+const ROOT_TIME: Duration = Duration::from_secs(1);
 
 impl App for Files {
     type Conf = Conf;
@@ -55,14 +76,25 @@ impl App for Files {
     }
 
     /// `NAME.requests`: those that were answered. `NAME.bytes`: the lengths of the bodies that were promised.
+    /// `NAME.cache_hits`: how often the disk was not even looked at.
     fn stats_conf(name: &str, _: &Conf) -> Vec<Stat> {
-        ["requests", "bytes"].map(|stat| Stat::sum(format!("{name}.{stat}"))).into()
+        ["requests", "bytes", "cache_hits"].map(|stat| Stat::sum(format!("{name}.{stat}"))).into()
     }
 
     fn new(name: &str, conf: Arc<Conf>, context: &AppContext) -> Self {
         let counter = |stat| context.counter(&format!("{name}.{stat}"));
-        let counters = Counters { requests: counter("requests"), bytes: counter("bytes") };
-        Self { conf, counters }
+        let counters = Counters {
+            requests: counter("requests"),
+            bytes: counter("bytes"),
+            cache_hits: counter("cache_hits"),
+        };
+        Self {
+            root: RefCell::new(conf.root.clone()),
+            root_checked: Cell::new(Instant::now()),
+            cache: Cache::new(conf.cache),
+            conf,
+            counters,
+        }
     }
 
     async fn call(&self, request: Request, next: Next) -> Result<Response, Error> {
@@ -81,11 +113,13 @@ impl App for Files {
             };
         }
         let mut found = match &target {
-            Target::Path(path) => self.find(path).await?,
+            Target::Path(path) => self.find(path, request.exchange().start).await?,
+            Target::Prefix => Found::Directory,
             _ => Found::Nothing,
         };
         if let (Found::Nothing, Some(fallback)) = (&found, &conf.fallback) {
-            found = self.find(fallback.0.as_bytes()).await?;
+            let now = request.exchange().start;
+            found = self.find(fallback.0.as_bytes(), now).await?;
         }
         match found {
             Found::Nothing if passes => return next.call(request).await,
@@ -110,47 +144,102 @@ impl Files {
         Ok(response)
     }
 
-    /// Looks for what a path leads to.
-    async fn find(&self, path: &[u8]) -> Result<Found, Error> {
-        if path.is_empty() || path.ends_with(b"/") {
-            for index in &self.conf.index {
-                let file = [path, index.0.as_bytes()].concat();
-                if let Found::File(file) = self.file(&file).await? {
-                    return Ok(Found::File(file));
-                }
-            }
-            return Ok(Found::Nothing);
+    /// Looks for what a path leads to: among what is kept, then below the root.
+    async fn find(&self, path: &[u8], now: Instant) -> Result<Found, Error> {
+        self.follow_root(now).await?;
+        let kept = self.cache.get(path);
+        if let Some((resource, checked)) = &kept
+            && now.saturating_duration_since(*checked) < self.conf.cache_time
+        {
+            self.counters.cache_hits.incr();
+            return Ok(Found::File(resource.clone()));
         }
-        self.file(path).await
+        let (name, forms) = match self.look(path).await? {
+            Looked::File(name, forms) => (name, forms),
+            other => {
+                self.cache.remove(path);
+                return Ok(if matches!(other, Looked::Directory) {
+                    Found::Directory
+                } else {
+                    Found::Nothing
+                });
+            }
+        };
+        if let Some((resource, _)) = kept.filter(|(resource, _)| resource.is_of(&forms)) {
+            self.cache.is_fresh(path, now);
+            return Ok(Found::File(resource));
+        }
+        let mut resource = Resource::new(&self.conf, &name, forms);
+        resource.load(self.conf.cache_file_limit.min(self.conf.cache.bytes)).await?;
+        let resource = Rc::new(resource);
+        self.cache.put(path, resource.clone(), now);
+        Ok(Found::File(resource))
     }
 
-    async fn file(&self, path: &[u8]) -> Result<Found, Error> {
-        let Some(opened) = self.open(path).await? else { return Ok(Found::Nothing) };
+    /// Opens the file that a path leads to, or the index of a directory.
+    async fn look(&self, path: &[u8]) -> Result<Looked, Error> {
+        if !path.is_empty() && !path.ends_with(b"/") {
+            return self.forms(path.to_vec()).await;
+        }
+        for index in &self.conf.index {
+            let file = [path, index.0.as_bytes()].concat();
+            if let Looked::File(name, forms) = self.forms(file).await? {
+                return Ok(Looked::File(name, forms));
+            }
+        }
+        Ok(Looked::Nothing)
+    }
+
+    /// Opens a file, and what lies beside it.
+    async fn forms(&self, path: Vec<u8>) -> Result<Looked, Error> {
+        let Some(opened) = self.open(&path).await? else { return Ok(Looked::Nothing) };
         if opened.directory {
-            return Ok(Found::Directory);
+            return Ok(Looked::Directory);
         }
         let mut forms = vec![(Coding::Identity, opened)];
         if self.conf.precompressed {
             for coding in Coding::BESIDE {
-                let beside = [path, coding.suffix().as_bytes()].concat();
+                let beside = [&path, coding.suffix().as_bytes()].concat();
                 let opened = self.open(&beside).await?.filter(|opened| !opened.directory);
                 forms.extend(opened.map(|opened| (coding, opened)));
             }
         }
-        Ok(Found::File(Resource::new(&self.conf, path, forms)))
+        Ok(Looked::File(path, forms))
     }
 
     /// Opens what lies below the root; the blocking pool does it where that takes a disk.
     async fn open(&self, path: &[u8]) -> Result<Option<Opened>, Error> {
-        let Some(root) = &self.conf.root else { return Ok(None) };
+        let Some(root) = self.root.borrow().clone() else { return Ok(None) };
         let opened = match root.open_beneath(path, May::NotWait) {
-            Err(Errno::AGAIN | Errno::INVAL) => open_waiting(root.clone(), path.to_vec()).await?,
+            Err(Errno::AGAIN | Errno::INVAL) => open_waiting(root, path.to_vec()).await?,
             opened => opened,
         };
         match opened {
             Ok(opened) => Ok(Some(opened)),
             Err(errno) => failure(errno).map_or(Ok(None), Err),
         }
+    }
+
+    /// Goes to the directory to which the root's path leads now, where somebody has put another one
+    /// there. Without any there the old one serves on.
+    async fn follow_root(&self, now: Instant) -> Result<(), Error> {
+        if now.saturating_duration_since(self.root_checked.get()) < ROOT_TIME {
+            return Ok(());
+        }
+        self.root_checked.set(now);
+        let opened = match Root::open(&self.conf.path, May::NotWait) {
+            Err(Errno::AGAIN | Errno::INVAL) => {
+                let path = self.conf.path.clone();
+                blocking(move || Root::open(&path, May::Wait)).await?
+            }
+            opened => opened,
+        };
+        let Ok(new) = opened else { return Ok(()) };
+        if self.root.borrow().as_ref().is_none_or(|old| !old.is_same(&new)) {
+            *self.root.borrow_mut() = Some(Arc::new(new));
+            self.cache.clear();
+        }
+        Ok(())
     }
 }
 

@@ -33,6 +33,10 @@ impl FileRange {
         Self { file, offset, length, reading: None }
     }
 
+    pub(super) fn into_parts(self) -> (Arc<File>, u64, u64) {
+        (self.file, self.offset, self.length)
+    }
+
     /// How many bytes are still to be sent.
     pub fn length(&self) -> u64 {
         self.length

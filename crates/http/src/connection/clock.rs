@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use super::outgoing::Outgoing;
+use crate::error::Error;
 use crate::exchange::{End, Exchange};
 use crate::worker::{HttpWorker, Times};
 
@@ -85,6 +87,7 @@ pub(crate) struct Clock {
     ended: Cell<Option<Instant>>,
     body: RefCell<BodyClock>,
     write_blocked: Cell<Option<Instant>>,
+    outgoing: Outgoing,
     sample: RefCell<Vec<u8>>,
     refused: Cell<Option<StatusCode>>,
 }
@@ -101,6 +104,7 @@ impl Clock {
             ended: Cell::new(None),
             body: RefCell::default(),
             write_blocked: Cell::new(None),
+            outgoing: Outgoing::default(),
             sample: RefCell::default(),
             refused: Cell::new(None),
         }
@@ -239,6 +243,25 @@ impl Clock {
         }
     }
 
+    /// The files on their way to the client.
+    pub(crate) fn outgoing(&self) -> &Outgoing {
+        &self.outgoing
+    }
+
+    /// So much of a file was sent.
+    pub(crate) fn sent_of_file(&self, count: usize) {
+        if let Some(exchange) = &*self.exchange.borrow() {
+            exchange.add_bytes_out(count as u64);
+        }
+    }
+
+    /// A file could not be sent to its end.
+    pub(crate) fn broke_off(&self, error: &Error) {
+        if let Some(exchange) = &*self.exchange.borrow() {
+            exchange.broke_off(error);
+        }
+    }
+
     /// The client takes no more of the response for now.
     pub(crate) fn write_blocks(&self) {
         if self.write_blocked.get().is_none() {
@@ -277,6 +300,7 @@ impl Clock {
     /// Frees what a silent connection does not need.
     pub(crate) fn rest(&self) {
         self.sample.take();
+        self.outgoing.rest();
         self.body.borrow_mut().waker = None;
     }
 

@@ -18,6 +18,8 @@ mod counters;
 mod drain;
 mod echo;
 mod error_pages;
+mod files;
+mod files_sending;
 mod headers;
 mod heads;
 mod hello;

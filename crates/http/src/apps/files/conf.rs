@@ -1,11 +1,13 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use brim_config::{AbsolutePath, Count, Reader};
+use brim_config::{AbsolutePath, Count, Reader, Size, Span};
 use http::HeaderValue;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 
+use super::cache::Limits;
 use super::media::MediaTypes;
 use super::root::{May, Root};
 
@@ -15,6 +17,8 @@ const HIDDEN_BY_THE_UNIT: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/
 /// What the section says.
 #[derive(Debug)]
 pub(crate) struct Conf {
+    /// Where the root is.
+    pub(super) path: PathBuf,
     /// `root` (absolute path, required): the directory with the files. `serve_path` (absolute path): its older name.
     pub(super) root: Option<Arc<Root>>,
     /// `path` (default `/`): what the paths of requests begin with, here without a slash at its end.
@@ -39,6 +43,13 @@ pub(crate) struct Conf {
     /// `charset` (name or `none`, default `utf-8`): what text is in, where the type itself does not
     /// say so. The section `[mimetypes]` has a type for each extension beyond the built-in ones.
     pub(super) media: MediaTypes,
+    /// `cache_size` (size, default 16M): what a worker keeps of files in memory, 0 is nothing. `cache_files` (0
+    /// to 100000, default 1000): how many files it keeps, open or in memory.
+    pub(super) cache: Limits,
+    /// `cache_file_limit` (size, default 64K): larger files are kept open instead of in memory.
+    pub(super) cache_file_limit: u64,
+    /// `cache_time` (time, default 1s): how long what is kept is not compared with the disk.
+    pub(super) cache_time: Duration,
 }
 
 /// What becomes of requests for files that are not there.
@@ -77,6 +88,7 @@ impl Conf {
         let root = (!path.as_os_str().is_empty()).then(|| open(section, &path)).flatten();
         Self {
             root: root.map(Arc::new),
+            path,
             prefix: section.get_or("path", Prefix(String::new())).0,
             index: section.list("index").unwrap_or_else(|| vec![FileName("index.html".to_owned())]),
             fallback: section.get("fallback"),
@@ -86,6 +98,12 @@ impl Conf {
             cache_control: section.get("cache_control").map(|Text(value)| value),
             range_limit: count::<0, 1000>(section, "range_limit", 16),
             media: MediaTypes::read(section),
+            cache: Limits {
+                bytes: section.get_or("cache_size", Size(16 << 20)).0,
+                files: count::<0, 100_000>(section, "cache_files", 1000),
+            },
+            cache_file_limit: section.get_or("cache_file_limit", Size(64 << 10)).0,
+            cache_time: section.get_or("cache_time", Span(Duration::from_secs(1))).0,
         }
     }
 }
@@ -100,13 +118,13 @@ fn count<const MIN: u64, const MAX: u64>(
 }
 
 fn open(section: &mut Reader<'_>, path: &Path) -> Option<Root> {
-    let opened = Root::open(path).and_then(|root| {
+    let opened = Root::open(path, May::Wait).and_then(|root| {
         // Tells at once where the kernel cannot keep us below the root.
-        root.open_beneath(b"", May::Wait).map(|_| root).map_err(std::io::Error::from)
+        root.open_beneath(b"", May::Wait).map(|_| root)
     });
     let error = match opened {
         Ok(root) => return Some(root),
-        Err(error) => error,
+        Err(errno) => std::io::Error::from(errno),
     };
     let hidden = HIDDEN_BY_THE_UNIT.iter().any(|hidden| path.starts_with(hidden));
     let hint = match hidden {

@@ -2,13 +2,19 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::codings::Coding;
 use super::conditions::Validators;
 use super::conf::Conf;
 use super::root::{Opened, Version};
-use crate::body::{FileRange, Part};
+use crate::app::blocking;
+use crate::body::{FileRange, Part, read, read_cached};
+use crate::error::Error;
+
+/// What a form takes beside its content, in bytes: headers above all.
+const FORM: u64 = 1024;
 
 /// A file that can be sent: as it is, and as it lies beside it in compressed forms.
 #[derive(Debug)]
@@ -25,7 +31,16 @@ pub(super) struct Form {
     /// The headers of a 200.
     pub(super) headers: HeaderMap,
     pub(super) last_modified: Option<SystemTime>,
-    file: Arc<File>,
+    content: Content,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+enum Content {
+    /// In memory.
+    Bytes(Bytes),
+    /// In the file.
+    File(Arc<File>),
 }
 
 impl Resource {
@@ -45,6 +60,31 @@ impl Resource {
             form
         });
         Self { forms: forms.collect() }
+    }
+
+    /// Takes what is not longer than this into memory.
+    pub(super) async fn load(&mut self, limit: u64) -> Result<(), Error> {
+        for form in &mut self.forms {
+            if form.length() <= limit {
+                form.load().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How much memory it takes, about.
+    pub(super) fn bytes(&self) -> u64 {
+        let held = |form: &Form| match &form.content {
+            Content::Bytes(bytes) => FORM + bytes.len() as u64,
+            Content::File(_) => FORM,
+        };
+        self.forms.iter().map(held).sum()
+    }
+
+    /// Whether these are the same states of the same files.
+    pub(super) fn is_of(&self, forms: &[(Coding, Opened)]) -> bool {
+        let ours = self.forms.iter().map(|form| (form.coding, form.version));
+        ours.eq(forms.iter().map(|(coding, opened)| (*coding, opened.version)))
     }
 
     pub(super) fn form(&self, coding: Coding) -> Option<&Form> {
@@ -70,9 +110,13 @@ impl Form {
             // A date has nothing in it that a header may not have.
             headers.extend(date.ok().map(|date| (header::LAST_MODIFIED, date)));
         }
+        if opened.version.length == 0 {
+            // hyper says so only where there is a body that it leaves out.
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        let file = Arc::new(opened.file);
-        Self { coding, version: opened.version, headers, last_modified, file }
+        let content = Content::File(Arc::new(opened.file));
+        Self { coding, version: opened.version, headers, last_modified, content }
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -86,7 +130,33 @@ impl Form {
 
     /// A part of the content.
     pub(super) fn part(&self, offset: u64, length: u64) -> Part {
-        Part::File(FileRange::new(self.file.clone(), offset, length))
+        match &self.content {
+            Content::File(file) => Part::File(FileRange::new(file.clone(), offset, length)),
+            Content::Bytes(bytes) => {
+                let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                let (start, end) = (place(offset), place(offset.saturating_add(length)));
+                Part::Bytes(bytes.slice(start.min(end)..end))
+            }
+        }
+    }
+
+    /// Takes the content into memory, and closes the file.
+    async fn load(&mut self) -> Result<(), Error> {
+        let Content::File(file) = &self.content else { return Ok(()) };
+        let wanted = usize::try_from(self.length()).unwrap_or(usize::MAX);
+        let read = match read_cached(file, 0, wanted) {
+            Some(Ok(bytes)) if bytes.len() == wanted => Ok(bytes),
+            _ => {
+                let file = file.clone();
+                blocking(move || read(&file, 0, wanted)).await?
+            }
+        };
+        let bytes = read.map_err(Error::internal)?;
+        // A file that has changed meanwhile is left to the way for those that do.
+        if bytes.len() == wanted {
+            self.content = Content::Bytes(bytes);
+        }
+        Ok(())
     }
 }
 

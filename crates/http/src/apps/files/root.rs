@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 use rustix::io::Errno;
 
 use crate::error::Error;
@@ -17,6 +17,7 @@ const TRIES: usize = 4;
 #[derive(Debug)]
 pub(super) struct Root {
     directory: OwnedFd,
+    identity: (u64, u64),
 }
 
 /// Something below the root that was opened: a regular file, or a directory.
@@ -48,10 +49,20 @@ pub(super) enum May {
 }
 
 impl Root {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, may: May) -> Result<Self, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = openat(CWD, path, flags, Mode::empty())?;
-        Ok(Self { directory })
+        let resolve = match may {
+            May::Wait => ResolveFlags::empty(),
+            May::NotWait => ResolveFlags::CACHED,
+        };
+        let directory = openat2(CWD, path, flags, Mode::empty(), resolve)?;
+        let stat = fstat(&directory)?;
+        Ok(Self { directory, identity: (stat.st_dev, stat.st_ino) })
+    }
+
+    /// Whether both are the same directory.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.identity == other.identity
     }
 
     /// Opens what lies below the root; links that lead out of it are not followed.

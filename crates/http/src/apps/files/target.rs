@@ -10,6 +10,8 @@ const WELL_KNOWN: &[u8] = b".well-known";
 pub(super) enum Target<'a> {
     /// The path is not below the prefix.
     Elsewhere,
+    /// The path is the prefix, without a slash behind it.
+    Prefix,
     /// No file has such a name, or none that is served.
     Nothing,
     /// A path below the root: segments with one slash between them, without `.` and `..`. Ends with a
@@ -24,10 +26,12 @@ impl<'a> Target<'a> {
         let decoded: Cow<'a, [u8]> = percent_decode_str(path).into();
         match decoded {
             Cow::Borrowed(path) => match below(path, prefix) {
+                Some([]) => Self::Prefix,
                 Some(rest) => Self::map(Cow::Borrowed(rest), hidden),
                 None => Self::Elsewhere,
             },
             Cow::Owned(path) => match below(&path, prefix) {
+                Some([]) => Self::Prefix,
                 Some(rest) => Self::map(Cow::Owned(rest.to_vec()), hidden),
                 None => Self::Elsewhere,
             },
@@ -124,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_prefix_ends_where_a_segment_ends() {
-        assert_eq!(Target::of("/fs", "/fs", false), path(""));
+        assert_eq!(Target::of("/fs", "/fs", false), Target::Prefix);
+        assert_eq!(Target::of("/%66s", "/fs", false), Target::Prefix);
         assert_eq!(Target::of("/fs/", "/fs", false), path(""));
         assert_eq!(Target::of("/%66s/a", "/fs", false), path("a"));
         for asked in ["/fsx", "/", "/f", "/fs2/../fs/a", "*", "x"] {
