@@ -99,7 +99,8 @@ impl App for Files {
 
     async fn call(&self, request: Request, next: Next) -> Result<Response, Error> {
         let conf = &*self.conf;
-        let target = Target::of(request.uri().path(), &conf.prefix, conf.hidden);
+        let path = request.path_bytes();
+        let target = Target::of(path, request.rest_bytes(), &conf.prefix, conf.hidden);
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let passes = conf.missing == Missing::Pass;
         if target == Target::Elsewhere || (passes && !reads) {
@@ -127,7 +128,7 @@ impl App for Files {
         }
         match found {
             Found::File(file) => self.send(&file, &request),
-            Found::Directory => Ok(answer::to_slash(request.uri().path(), request.query())),
+            Found::Directory => Ok(answer::to_slash(request.forward_path(), request.query())),
             Found::Nothing => Err(Error::status(StatusCode::NOT_FOUND, "")),
         }
     }

@@ -22,7 +22,8 @@ const PIECE: usize = 128 * 1024;
 /// The parts of files that were given to hyper and are not yet sent, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    windows: RefCell<VecDeque<Rc<Window>>>,
+    // Boxed: most connections send no file most of the time.
+    windows: RefCell<Option<Box<VecDeque<Rc<Window>>>>>,
     /// Whether the socket can send files.
     enabled: Cell<bool>,
 }
@@ -40,12 +41,13 @@ impl Outgoing {
 
     /// Adds what hyper is given now.
     pub(crate) fn push(&self, window: Rc<Window>) {
-        self.windows.borrow_mut().push_back(window);
+        self.windows.borrow_mut().get_or_insert_default().push_back(window);
     }
 
     /// What the next placeholder stands for. Windows that hyper has dropped are left out.
     pub(super) fn next(&self) -> Option<Rc<Window>> {
         let mut windows = self.windows.borrow_mut();
+        let windows = windows.as_mut()?;
         while let Some(window) = windows.front() {
             if window.left() > 0 && Rc::strong_count(window) > 1 {
                 return Some(window.clone());
