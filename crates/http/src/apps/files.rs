@@ -20,6 +20,7 @@ mod cache;
 mod codings;
 mod conditions;
 mod conf;
+mod listing;
 mod media;
 mod ranges;
 mod resource;
@@ -29,6 +30,7 @@ mod target;
 use cache::Cache;
 use codings::Coding;
 use conf::{Conf, Missing};
+use listing::Listing;
 use resource::Resource;
 use root::{May, Opened, Root, failure};
 use target::Target;
@@ -54,6 +56,8 @@ enum Found {
     File(Rc<Resource>),
     /// A directory, where a file was asked for.
     Directory,
+    /// A directory without an index.
+    Listing(Listing),
     Nothing,
 }
 
@@ -118,6 +122,11 @@ impl App for Files {
             Target::Prefix => Found::Directory,
             _ => Found::Nothing,
         };
+        if let (Found::Nothing, Target::Path(path), Some(limit)) = (&found, target, conf.listing)
+            && (path.is_empty() || path.ends_with(b"/"))
+        {
+            found = self.list(path, limit).await?;
+        }
         if let (Found::Nothing, Some(fallback)) = (&found, &conf.fallback) {
             let now = request.exchange().start;
             found = self.find(fallback.0.as_bytes(), now).await?;
@@ -129,6 +138,10 @@ impl App for Files {
         match found {
             Found::File(file) => self.send(&file, &request),
             Found::Directory => Ok(answer::to_slash(request.forward_path(), request.query())),
+            Found::Listing(listing) => {
+                let top = matches!(target, Target::Path(b""));
+                Ok(listing.page(&request.path(), top))
+            }
             Found::Nothing => Err(Error::status(StatusCode::NOT_FOUND, "")),
         }
     }
@@ -218,6 +231,16 @@ impl Files {
         match opened {
             Ok(opened) => Ok(Some(opened)),
             Err(errno) => failure(errno).map_or(Ok(None), Err),
+        }
+    }
+
+    /// Reads a directory; that takes a disk, or at least its time.
+    async fn list(&self, path: &[u8], limit: usize) -> Result<Found, Error> {
+        let Some(root) = self.root.borrow().clone() else { return Ok(Found::Nothing) };
+        let (path, hidden) = (path.to_vec(), self.conf.hidden);
+        match blocking(move || Listing::read(&root, &path, hidden, limit)).await? {
+            Ok(listing) => Ok(listing.map_or(Found::Nothing, Found::Listing)),
+            Err(errno) => failure(errno).map_or(Ok(Found::Nothing), Err),
         }
     }
 

@@ -500,3 +500,36 @@ fn what_is_wrong_with_the_section_is_told_with_its_line() {
         assert!(ended.stdout.contains(&place), "{place} is not in {}", ended.stdout);
     }
 }
+
+#[test]
+fn a_directory_is_listed_where_that_is_wanted() {
+    let site = Site::new(&[
+        ("d/b.txt", "12345"),
+        ("d/A <i>&\"'.txt", ""),
+        ("d/a:b%", "x"),
+        ("d/sub/x", ""),
+        ("d/.hidden", ""),
+        ("with/index.html", "index"),
+    ]);
+    symlink("/etc/passwd", site.path("d/out")).unwrap();
+    symlink("b.txt", site.path("d/in")).unwrap();
+    let daemon = site.serve("listing = yes\nfallback = /with/index.html");
+    let page = get(&daemon, "/d/");
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let links: Vec<_> =
+        page.text().split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let expected = ["../", "./sub/", "./A%20%3Ci%3E%26%22%27.txt", "./a%3Ab%25", "./b.txt", "./in"];
+    assert_eq!(links, expected);
+    assert!(page.text().contains(">A &lt;i&gt;&amp;&quot;&#39;.txt</a>"), "{}", page.text());
+    assert!(page.text().contains("<title>/d/</title>") && page.text().contains(">5 B<"));
+    assert!(!page.text().contains("<script") && !page.text().contains("hidden"));
+    for link in &links[2..] {
+        assert_eq!(get(&daemon, &format!("/d/{}", &link[2..])).status, 200, "{link}");
+    }
+    assert!(!get(&daemon, "/").text().contains("../"));
+    assert_eq!(get(&daemon, "/with/").text(), "index");
+    assert_eq!(get(&daemon, "/none/").text(), "index");
+    let cut = get(&site.serve("listing = yes\nlisting_limit = 2"), "/d/");
+    assert!(cut.text().contains("Only 2 entries are shown"), "{}", cut.text());
+    assert_eq!(get(&site.serve(""), "/d/").status, 404);
+}

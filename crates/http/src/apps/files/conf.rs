@@ -26,6 +26,9 @@ pub(crate) struct Conf {
     /// `index` (list of names, default `index.html`): the file that is sent for a directory, the first that
     /// is there.
     pub(super) index: Vec<FileName>,
+    /// `listing` (yes or no, default no): whether a directory without an index is shown as a page. `listing_limit`
+    /// (1 to 100000, default 1000): how many entries such a page has. `None` is no.
+    pub(super) listing: Option<usize>,
     /// `fallback` (path below `root`, default unset): the file that is sent where there is none.
     pub(super) fallback: Option<FilePath>,
     /// `missing` (`404` or `pass`, default `404`): what becomes of requests for files that are not there.
@@ -85,12 +88,15 @@ impl Conf {
             None => section.require("root").map(|AbsolutePath(path)| path),
         };
         let path = path.unwrap_or_default();
+        let listing = section.get_or("listing", false);
+        let listing_limit = count::<1, 100_000>(section, "listing_limit", 1000);
         let root = (!path.as_os_str().is_empty()).then(|| open(section, &path)).flatten();
         Self {
             root: root.map(Arc::new),
             path,
             prefix: section.get_or("path", Prefix(String::new())).0,
             index: section.list("index").unwrap_or_else(|| vec![FileName("index.html".to_owned())]),
+            listing: listing.then_some(listing_limit),
             fallback: section.get("fallback"),
             missing: section.get_or("missing", Missing::NotFound),
             hidden: section.get_or("hidden", false),

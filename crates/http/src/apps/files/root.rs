@@ -92,7 +92,7 @@ impl Root {
 }
 
 impl Version {
-    fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         Self {
             device: stat.st_dev,
             inode: stat.st_ino,
