@@ -89,6 +89,9 @@ pub struct HttpSection {
     /// `drain_idle`: time of silence after which a connection without a request is closed at stop and
     /// restart; default 1s.
     pub drain_idle: Duration,
+    /// `drain_tunnel`: time that upgraded connections (WebSocket) still have at stop and restart;
+    /// default 5s.
+    pub drain_tunnel: Duration,
     /// `access_log`: `file` (below /var/log/brim), `journal` or `off`; default `file`.
     pub access_log: AccessLog,
     /// `access_log_format`: `brim`, `combined` or `json`; default `brim`.
@@ -242,6 +245,7 @@ impl HttpSection {
             linger_time: span(r, "linger_time", 30),
             drain_timeout: span(r, "drain_timeout", 30),
             drain_idle: span(r, "drain_idle", 1),
+            drain_tunnel: span(r, "drain_tunnel", 5),
             access_log: r.get_or("access_log", AccessLog::File),
             access_log_format: r.get_or("access_log_format", AccessLogFormat::Brim),
             log_level: r.get_or("log_level", LogLevel::Info),

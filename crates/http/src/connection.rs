@@ -6,6 +6,7 @@
 //! the last answer arrives.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::time::Instant;
 use brim_config::Address;
 use brim_service::{Connection, Current, Open, Refused, Stream};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::StatusCode;
 use hyper_util::rt::TokioIo;
 use tokio::time::sleep;
@@ -27,8 +29,9 @@ mod outgoing;
 pub(crate) use clock::Clock;
 
 use crate::client::Peer;
-use crate::error::{self, ErrorPages};
+use crate::error::{self, Error, ErrorPages};
 use crate::exchange::{self, End, Exchange, Service};
+use crate::upgrade::Upgraded;
 use crate::worker::HttpWorker;
 use clock::Due;
 use io::Io;
@@ -82,6 +85,9 @@ struct Shell {
 enum Spoken {
     /// In silence; here is the socket, and what hyper had read and not used.
     Silent(Stream, Bytes),
+    /// With a 101: the connection goes on in another protocol. What hyper had read and not used is
+    /// a part of that.
+    Upgraded(Stream, Bytes, Rc<Exchange>),
     /// For good.
     Over(Stream),
     /// With a head that gets this refusal.
@@ -169,6 +175,9 @@ impl Shell {
             }
             (_, Some(Due::Gone)) => Spoken::Over(stream),
             (_, Some(_)) => Spoken::Stuck,
+            (Some(Ok(())), None) if let Some(exchange) = self.clock.take_upgrading() => {
+                Spoken::Upgraded(stream, parts.read_buf, exchange)
+            }
             (result, None) => match self.clock.refused() {
                 Some(status) => {
                     let status = match is_target_too_long(&parts.read_buf, uri_limit) {
@@ -208,9 +217,30 @@ impl Shell {
                     linger::linger(stream, times.linger, times.linger_total).await;
                 }
             }
+            Spoken::Upgraded(stream, rest, exchange) => self.tunnel(stream, rest, exchange).await,
             Spoken::Stuck => tracing::debug!(peer = ?self.peer.address, "the client takes no more"),
             Spoken::Silent(..) => {}
         }
+    }
+
+    /// Leaves the connection to the app that has upgraded it. A reload does not touch it.
+    async fn tunnel(&self, stream: Stream, rest: Bytes, exchange: Rc<Exchange>) {
+        let Some(tunnel) = exchange.take_tunnel() else { return };
+        let lifecycle = self.current.get().context.lifecycle.clone();
+        let work = tunnel.begin(Upgraded::new(stream, rest, exchange.clone()));
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let drained = async {
+            // DRAIN: it may last for ever, so it ends while others still do their work.
+            lifecycle.drain_begins().await;
+            sleep(self.current.get().times.drain_tunnel).await;
+        };
+        tokio::select! {
+            ended = work => if ended.is_err() {
+                exchange.broke_off(&Error::Panic);
+            },
+            () = drained => {}
+        }
+        exchange.finish(End::Complete);
     }
 
     /// The record of a head that did not become a request, unless there was none: empty lines are

@@ -26,6 +26,7 @@ use crate::client::{self, Peer};
 use crate::connection::Clock;
 use crate::error::{self, Blame, Error};
 use crate::txn;
+use crate::upgrade::{Tunnel, Upgraded};
 use crate::worker::HttpWorker;
 
 pub(crate) const HEAD_TOO_LARGE: &str =
@@ -64,6 +65,7 @@ pub struct Exchange {
     pub(crate) said: RefCell<Said>,
     leftover: RefCell<Leftover>,
     kept: RefCell<Vec<Kept>>,
+    tunnel: RefCell<Option<Tunnel>>,
     broken: Cell<bool>,
     done: Cell<bool>,
 }
@@ -133,6 +135,7 @@ impl Exchange {
             said: RefCell::default(),
             leftover: RefCell::default(),
             kept: RefCell::default(),
+            tunnel: RefCell::default(),
             broken: Cell::new(false),
             done: Cell::new(false),
             worker,
@@ -173,6 +176,7 @@ impl Exchange {
             said: RefCell::default(),
             leftover: RefCell::default(),
             kept: RefCell::default(),
+            tunnel: RefCell::default(),
             broken: Cell::new(false),
             done: Cell::new(false),
         }
@@ -211,6 +215,26 @@ impl Exchange {
     /// What made this request, where it was not a client, for the access line.
     pub fn set_source(&self, source: impl Into<String>) {
         self.said.borrow_mut().source = Some(source.into());
+    }
+
+    /// Says what becomes of the connection once the response, which has to be a 101, is sent. The
+    /// exchange lasts as long as that work does: its bytes are counted, and its access line is
+    /// written at the end. A reload leaves the connection alone; a drain ends it after
+    /// `drain_tunnel`. Only HTTP/1.1 has this.
+    pub fn upgrade<Work: Future<Output = ()> + 'static>(
+        &self,
+        work: impl FnOnce(Upgraded) -> Work + 'static,
+    ) {
+        *self.tunnel.borrow_mut() = Some(Tunnel::new(work));
+    }
+
+    /// Whether the connection goes on in another protocol.
+    pub(crate) fn is_upgrading(&self) -> bool {
+        self.status.get() == Some(StatusCode::SWITCHING_PROTOCOLS) && self.tunnel.borrow().is_some()
+    }
+
+    pub(crate) fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.take()
     }
 
     /// Keeps something until the last byte of the response is with the kernel, then drops it.
@@ -360,6 +384,9 @@ async fn respond(
     let mut response = answer.unwrap_or_else(|error| exchange.answer(error));
     exchange.sign(response.headers_mut());
     exchange.set_status(response.status());
+    if exchange.is_upgrading() {
+        return response;
+    }
     let closes = response.headers().contains_key(header::CONNECTION);
     let whole = closes || exchange.leftover.take().discard().await;
     // DRAIN: every response from the signal on says that its connection ends.

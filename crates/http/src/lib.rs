@@ -35,6 +35,7 @@ mod plan;
 mod registry;
 mod scope;
 mod txn;
+mod upgrade;
 mod worker;
 
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ pub use exchange::Exchange;
 pub use http;
 pub use registry::Registry;
 pub use scope::Matched;
+pub use upgrade::Upgraded;
 
 /// The whole program, with these apps. Reads the process's arguments.
 pub fn main(registry: Registry) -> ExitCode {

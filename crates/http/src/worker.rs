@@ -32,6 +32,7 @@ pub(crate) struct Times {
     pub(crate) write: Duration,
     pub(crate) linger: Duration,
     pub(crate) linger_total: Duration,
+    pub(crate) drain_tunnel: Duration,
 }
 
 /// The sizes that a client may choose.
@@ -160,6 +161,7 @@ fn times(section: &HttpSection) -> Times {
         write: section.write_timeout,
         linger: section.linger_timeout,
         linger_total: section.linger_time,
+        drain_tunnel: section.drain_tunnel,
     }
 }
 

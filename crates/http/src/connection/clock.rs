@@ -189,6 +189,7 @@ impl Clock {
     pub(crate) fn flushed(&self, cx: &Context<'_>) {
         if self.phase.get() == Phase::Exchange
             && self.produced.get()
+            && !self.is_upgrading()
             && let Some(now) = self.end(End::Complete)
         {
             self.phase.set(Phase::Idle);
@@ -204,6 +205,16 @@ impl Clock {
     pub(crate) fn end(&self, end: End) -> Option<Instant> {
         let exchange = self.exchange.borrow_mut().take()?;
         Some(exchange.finish(end))
+    }
+
+    /// Whether the exchange goes on when hyper is done with it.
+    fn is_upgrading(&self) -> bool {
+        self.exchange.borrow().as_ref().is_some_and(|exchange| exchange.is_upgrading())
+    }
+
+    /// The exchange, if it goes on without hyper.
+    pub(crate) fn take_upgrading(&self) -> Option<Rc<Exchange>> {
+        self.is_upgrading().then(|| self.exchange.take()).flatten()
     }
 
     /// Says whether some of the request's body may still come.
