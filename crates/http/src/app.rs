@@ -220,6 +220,10 @@ impl Request {
         self.body
     }
 
+    pub(crate) fn into_parts(self) -> (Box<Head>, Body, Rc<Exchange>) {
+        (self.head, self.body, self.exchange)
+    }
+
     /// The exchange: transaction id, addresses, what the access line says.
     pub fn exchange(&self) -> &Exchange {
         &self.exchange

@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::io;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
@@ -16,6 +17,8 @@ pub enum Blame {
     Client,
     /// An app's: it answered by an error on purpose.
     App,
+    /// That of a server behind us.
+    Upstream,
     /// Ours, or a bug in an app.
     Us,
 }
@@ -54,6 +57,15 @@ pub enum Error {
     /// The client went away before its request was whole.
     #[error("the client went away")]
     Gone(#[source] hyper::Error),
+    /// A server behind us gave no good answer.
+    #[error("upstream {upstream} failed")]
+    Upstream {
+        /// Which one, or all that there are, as the configuration calls them.
+        upstream: Arc<str>,
+        /// In what way.
+        #[source]
+        failure: UpstreamFailure,
+    },
     /// An app panicked.
     #[error("bug: an app panicked")]
     Panic,
@@ -70,6 +82,61 @@ pub enum Error {
     /// Something failed on our side.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// In what way an upstream failed.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamFailure {
+    /// Its name stands for no address.
+    #[error("its name was not found")]
+    Resolve(#[source] io::Error),
+    /// It takes no connection.
+    #[error("it takes no connection")]
+    Connect(#[source] io::Error),
+    /// It took no connection in time.
+    #[error("connecting took too long")]
+    ConnectTimeout,
+    /// It speaks no TLS, or its certificate is not to be trusted.
+    #[error("no TLS with it")]
+    Tls(#[source] io::Error),
+    /// It ended the connection, or what it said is not HTTP.
+    #[error("the connection was lost")]
+    Lost(#[source] hyper::Error),
+    /// It said something that is HTTP and makes no sense.
+    #[error("its response makes no sense: {0}")]
+    Strange(&'static str),
+    /// Its response did not begin in time.
+    #[error("its response did not begin in time")]
+    HeadTimeout,
+    /// Its response went silent.
+    #[error("its response did not go on in time")]
+    BodyTimeout,
+    /// Its response is not whole.
+    #[error("its response broke off")]
+    CutOff,
+    /// All of them failed lately, and somebody is trying already.
+    #[error("all rest after failures")]
+    AllRest,
+    /// It has as many connections as it may have.
+    #[error("all its connections are in use")]
+    Full,
+}
+
+impl UpstreamFailure {
+    fn code(&self) -> StatusCode {
+        match self {
+            Self::Resolve(_)
+            | Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Lost(_)
+            | Self::Strange(_)
+            | Self::CutOff => StatusCode::BAD_GATEWAY,
+            Self::AllRest | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectTimeout | Self::HeadTimeout | Self::BodyTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+        }
+    }
 }
 
 impl Error {
@@ -112,6 +179,7 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Status { .. } => Blame::App,
+            Self::Upstream { .. } => Blame::Upstream,
             Self::Refused { .. }
             | Self::BodyTooLarge { .. }
             | Self::BodyTimeout
@@ -129,6 +197,7 @@ impl Error {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyMalformed(_) | Self::Gone(_) => StatusCode::BAD_REQUEST,
+            Self::Upstream { failure, .. } => failure.code(),
             Self::Panic | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::WithHeader { error, .. } => error.code(),
         }

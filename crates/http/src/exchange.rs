@@ -276,6 +276,16 @@ impl Exchange {
         error::raw(status, reason, &self.worker.error_pages, &headers, to_head)
     }
 
+    /// Whether the peer is a proxy that is believed about its clients.
+    pub(crate) fn trusts_peer(&self) -> bool {
+        self.worker.trusted_proxies.trusts(self.peer.address.map(|peer| peer.ip()))
+    }
+
+    /// By what the client speaks to us.
+    pub(crate) fn scheme(&self) -> &'static str {
+        "http"
+    }
+
     pub(crate) fn add_bytes_in(&self, count: u64) {
         self.bytes_in.set(self.bytes_in.get() + count);
     }
@@ -306,9 +316,14 @@ impl Exchange {
     /// Says to the journal what is our fault, at a bounded rate.
     fn complain(&self, error: &Error) {
         let path = self.target.path();
-        if error.blame() != Blame::Us {
+        let blame = error.blame();
+        if !matches!(blame, Blame::Us | Blame::Upstream) {
             tracing::debug!(txn = %self.txn, path, error = error as &dyn std::error::Error, "request failed");
         } else if let Some(held) = self.worker.log_limit.pass(Instant::now()) {
+            if blame == Blame::Upstream {
+                tracing::warn!(txn = %self.txn, path, held_back = held, error = error as &dyn std::error::Error, "request failed");
+                return;
+            }
             tracing::error!(txn = %self.txn, path, held_back = held, error = error as &dyn std::error::Error, "request failed");
         }
     }

@@ -46,7 +46,7 @@ pub use brim_config::Reader;
 pub use brim_stats::{Counter, RollUp, Stat};
 pub use bytes::Bytes;
 pub use chain::Next;
-pub use error::{Blame, Error};
+pub use error::{Blame, Error, UpstreamFailure};
 pub use exchange::Exchange;
 pub use http;
 pub use registry::Registry;

@@ -8,7 +8,7 @@ use brim_config::Reader;
 use brim_stats::Stat;
 
 use crate::app::{App, AppContext, Request};
-use crate::apps::{BasicAuth, Compress, Echo, Files, Headers, RateLimit, Redirect, Stats};
+use crate::apps::{BasicAuth, Compress, Echo, Files, Headers, Proxy, RateLimit, Redirect, Stats};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::Error;
@@ -42,6 +42,7 @@ impl Registry {
             .with::<Headers>("headers")
             .with::<RateLimit>("rate_limit")
             .with::<Redirect>("redirect")
+            .with::<Proxy>("proxy")
             .with::<Stats>("stats")
             .with::<Stats>("brim.wsgi_stats.WSGIStats")
     }

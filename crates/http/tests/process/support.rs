@@ -3,12 +3,14 @@
 mod client;
 mod daemon;
 mod home;
+mod upstream;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Response, curl, get, post};
 pub(crate) use daemon::Daemon;
 pub(crate) use home::{Home, example, finished, serve, serve_trial};
+pub(crate) use upstream::Upstream;
 
 /// The longest that anything may take which ought to happen at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);

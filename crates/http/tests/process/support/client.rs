@@ -124,7 +124,20 @@ impl Client {
         String::from_utf8(head).unwrap()
     }
 
-    fn chunked(&mut self) -> Vec<u8> {
+    /// Reads a request's head, as an upstream does; None at the end of the connection.
+    pub(crate) fn request(&mut self) -> Option<String> {
+        loop {
+            if let Some(at) = self.read.windows(4).position(|window| window == b"\r\n\r\n") {
+                let head = self.read.drain(..at + 4).collect();
+                return Some(String::from_utf8(head).unwrap());
+            }
+            if self.more().unwrap_or(0) == 0 {
+                return None;
+            }
+        }
+    }
+
+    pub(crate) fn chunked(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
         loop {
             let line = self.until(b"\r\n");
