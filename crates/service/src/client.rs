@@ -1,16 +1,22 @@
 use std::net::IpAddr;
+use std::num::NonZero;
 
 /// One client, as limits tell them apart: an IPv4 address, or the /64 network of an IPv6 address,
 /// for that is what one subscriber has at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ClientKey(u128);
+pub struct ClientKey(NonZero<u64>);
 
 impl From<IpAddr> for ClientKey {
     fn from(ip: IpAddr) -> Self {
-        Self(match ip.to_canonical() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(ip) => ip.to_bits() >> 64 << 64,
-        })
+        // IPv4 addresses have the numbers of ::/32, where IPv6 has none but `::1`, which is 0 here.
+        let key = match ip.to_canonical() {
+            IpAddr::V4(ip) => u64::from(ip.to_bits()),
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, ..] = ip.segments().map(u64::from);
+                a << 48 | b << 32 | c << 16 | d
+            }
+        };
+        Self(NonZero::new(key).unwrap_or(NonZero::<u64>::MAX))
     }
 }
 
