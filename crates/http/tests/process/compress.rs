@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::support::{Daemon, curl, eventually, serve, serve_trial};
+use crate::support::{Daemon, Home, curl, eventually, serve, serve_trial};
 
 /// `stream` of trial.rs as text, compressed.
 fn streaming(keys: &str) -> Daemon {
@@ -166,4 +166,49 @@ fn a_body_that_breaks_off_is_cut_and_not_ended() {
     let rest = client.rest();
     assert!(!rest.ends_with(b"0\r\n\r\n"));
     assert_eq!(daemon.access_lines(1)[0].split(' ').nth(15), Some("disconnect"));
+}
+
+#[test]
+fn files_are_compressed_and_their_ranges_and_conditions_go_on() {
+    let home = Home::new("").shared();
+    let root = home.path("site");
+    std::fs::create_dir(&root).unwrap();
+    let text: String = (0..40_000).map(|line| format!("line {line}\n")).collect();
+    std::fs::write(root.join("a.txt"), &text).unwrap();
+    let keys =
+        format!("apps = c f\n[c]\ncall = compress\n[f]\ncall = files\nroot = {}", root.display());
+    home.configure(&keys);
+    let daemon = home.start();
+    let target = url(&daemon, "/a.txt");
+    for coding in ["gzip", "br", "zstd"] {
+        let accept = format!("Accept-Encoding: {coding}");
+        let body = curl(&["-s", "--compressed", "-H", &accept, &target]);
+        assert!(body == text, "{coding}: {} of {} bytes", body.len(), text.len());
+    }
+    let mut client = daemon.client();
+    let mut ask = |method: &str, header: &str| {
+        client.send(format!(
+            "{method} /a.txt HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n{header}\r\n"
+        ));
+        match method == "HEAD" || header.starts_with("If-None-Match") {
+            true => client.response_to_head(),
+            false => client.response(),
+        }
+    };
+    let whole = ask("GET", "");
+    assert_eq!(whole.header("content-encoding"), Some("gzip"));
+    assert_eq!((whole.header("content-length"), whole.header("accept-ranges")), (None, None));
+    let tag = whole.header("etag").unwrap().to_owned();
+    assert!(tag.starts_with("W/\""), "{tag}");
+    let head = ask("HEAD", "");
+    for name in ["content-encoding", "content-length", "etag", "vary"] {
+        assert_eq!(head.header(name), whole.header(name), "{name}");
+    }
+    let part = ask("GET", "Range: bytes=0-9\r\n");
+    assert_eq!((part.status, part.text()), (206, &text[..10]));
+    assert_eq!(part.header("content-encoding"), None);
+    assert_eq!(ask("GET", &format!("If-None-Match: {tag}\r\n")).status, 304);
+    // Of a weak tag no part can be had: the client would join bytes that do not belong together.
+    let whole = ask("GET", &format!("Range: bytes=0-9\r\nIf-Range: {tag}\r\n"));
+    assert_eq!((whole.status, whole.header("content-encoding")), (200, Some("gzip")));
 }
