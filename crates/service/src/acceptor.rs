@@ -95,11 +95,12 @@ impl Census {
     }
 
     fn enter(self: &Arc<Self>, worker: usize, client: Option<ClientKey>) -> Open {
-        let generation = usize::from(self.draining.load(Ordering::SeqCst));
+        let generation = u8::from(self.draining.load(Ordering::SeqCst));
         if let Some(count) = self.workers.get(worker) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.generations[generation].fetch_add(1, Ordering::SeqCst);
+        self.generations[usize::from(generation)].fetch_add(1, Ordering::SeqCst);
+        let worker = u32::try_from(worker).unwrap_or(u32::MAX);
         Open { census: self.clone(), worker, generation, client }
     }
 
@@ -121,8 +122,9 @@ impl Census {
 #[derive(Debug)]
 pub struct Open {
     census: Arc<Census>,
-    worker: usize,
-    generation: usize,
+    // Narrow: each parked connection keeps one of these.
+    worker: u32,
+    generation: u8,
     /// Whose limit it counts for.
     client: Option<ClientKey>,
 }
@@ -133,10 +135,10 @@ impl Drop for Open {
         if let Some(client) = self.client {
             census.clients.leave(client);
         }
-        if let Some(count) = census.workers.get(self.worker) {
+        if let Some(count) = census.workers.get(self.worker as usize) {
             count.fetch_sub(1, Ordering::SeqCst);
         }
-        census.generations[self.generation].fetch_sub(1, Ordering::SeqCst);
+        census.generations[usize::from(self.generation)].fetch_sub(1, Ordering::SeqCst);
         census.closed.notify_waiters();
         if census.waiting.load(Ordering::SeqCst) {
             census.wake();
