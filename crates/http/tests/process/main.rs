@@ -30,6 +30,7 @@ mod listeners;
 mod panics;
 mod proxy;
 mod proxy_faults;
+mod proxy_tls;
 mod proxy_tunnel;
 mod rate_limit;
 mod redirect;
