@@ -85,7 +85,8 @@ mod tests {
         /// What is valid, other parsers of URLs take for a host, and for the same one.
         #[test]
         fn the_valid_are_authorities(host in "[a-z0-9.:%\\[\\]@,/ -]{1,12}") {
-            if is_valid(host.as_bytes()) {
+            // That parser takes no %XX in a host, which RFC 3986 section 3.2.2 has.
+            if is_valid(host.as_bytes()) && !host.contains('%') {
                 let authority: http::uri::Authority = host.parse().unwrap();
                 prop_assert!(host.starts_with(authority.host()));
             }
