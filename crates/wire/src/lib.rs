@@ -4,6 +4,7 @@
 //!
 //! 1. [`netstring`] and [`tnetstring`]: counted strings, and values made of them.
 //! 2. [`request`]: what a handler is sent. [`reply`]: what it answers. [`websocket`]: a flag of both.
+//! 3. [`zmtp`]: how ZeroMQ carries both.
 //!
 //! No I/O, no clock, no tasks: the caller reads and writes. Nothing recurses over its input, nothing
 //! reserves memory because a peer announced a size, every size has a limit that the caller gives.
@@ -18,6 +19,7 @@ pub mod request;
 mod sender;
 pub mod tnetstring;
 pub mod websocket;
+pub mod zmtp;
 
 pub use error::{Found, MessageError};
 pub use sender::{SENDER_BYTES, Sender};
