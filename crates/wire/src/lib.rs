@@ -5,6 +5,7 @@
 //! 1. [`netstring`] and [`tnetstring`]: counted strings, and values made of them.
 //! 2. [`request`]: what a handler is sent. [`reply`]: what it answers. [`websocket`]: a flag of both.
 //! 3. [`zmtp`]: how ZeroMQ carries both.
+//! 4. [`socket_message`]: what clients send that speak no HTTP.
 //!
 //! No I/O, no clock, no tasks: the caller reads and writes. Nothing recurses over its input, nothing
 //! reserves memory because a peer announced a size, every size has a limit that the caller gives.
@@ -17,6 +18,7 @@ mod reader;
 pub mod reply;
 pub mod request;
 mod sender;
+pub mod socket_message;
 pub mod tnetstring;
 pub mod websocket;
 pub mod zmtp;
