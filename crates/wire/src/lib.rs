@@ -6,6 +6,7 @@
 //! 2. [`request`]: what a handler is sent. [`reply`]: what it answers. [`websocket`]: a flag of both.
 //! 3. [`zmtp`]: how ZeroMQ carries both.
 //! 4. [`socket_message`]: what clients send that speak no HTTP.
+//! 5. [`link`]: how front end and gateway talk to each other.
 //!
 //! No I/O, no clock, no tasks: the caller reads and writes. Nothing recurses over its input, nothing
 //! reserves memory because a peer announced a size, every size has a limit that the caller gives.
@@ -13,6 +14,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod error;
+pub mod link;
 pub mod netstring;
 mod reader;
 pub mod reply;
