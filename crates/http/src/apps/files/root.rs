@@ -128,3 +128,88 @@ pub(super) fn failure(errno: Errno) -> Option<Error> {
         errno => Some(Error::internal(io::Error::from(errno))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, canonicalize};
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::super::target::Target;
+    use super::*;
+
+    /// A root with links of all kinds in it, and secrets around it.
+    fn tree() -> TempDir {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        for folder in ["www/d/e", "www2"] {
+            fs::create_dir_all(at(folder)).unwrap();
+        }
+        for file in ["www/a", "www/d/a", "www/d/e/b", "secret", "www2/secret"] {
+            fs::write(at(file), file).unwrap();
+        }
+        for (to, link) in [
+            ("a", "www/in"),
+            ("../a", "www/d/in"),
+            ("../../www/a", "www/d/around"),
+            ("..", "www/up"),
+            ("../secret", "www/out"),
+            ("../www2", "www/d/out"),
+            (".", "www/d/self"),
+            ("loop", "www/loop"),
+            ("/etc", "www/etc"),
+            ("/proc/self/root", "www/magic"),
+        ] {
+            symlink(to, at(link)).unwrap();
+        }
+        symlink(at("www/a"), at("www/absolute")).unwrap();
+        home
+    }
+
+    fn path() -> impl Strategy<Value = String> {
+        let names = [
+            "a", "b", "d", "e", "in", "around", "up", "out", "self", "loop", "etc", "magic",
+            "absolute", "secret", "www", "www2", "passwd", "", ".", "..", "...", "\\", "..\\a",
+            "\0", "a\0",
+        ];
+        proptest::collection::vec(proptest::sample::select(names.to_vec()), 0..6)
+            .prop_map(|segments| format!("/{}", segments.join("/")))
+    }
+
+    #[test]
+    fn whatever_is_opened_lies_below_the_root() {
+        let home = tree();
+        let www = canonicalize(home.path().join("www")).unwrap();
+        let root = Root::open(&www, May::Wait).unwrap();
+        let opened = std::cell::Cell::new(0);
+        let config = ProptestConfig { cases: 5000, ..ProptestConfig::default() };
+        proptest!(config, |(asked in path(), waits: bool, hidden: bool)| {
+            let Target::Path(path) = Target::of(asked.as_bytes(), asked.as_bytes(), "", hidden) else {
+                return Ok(());
+            };
+            let may = if waits { May::Wait } else { May::NotWait };
+            let Ok(found) = root.open_beneath(path, may) else { return Ok(()) };
+            opened.set(opened.get() + 1);
+            // What the path leads to, as the system's own way of following it has it.
+            let real = canonicalize(www.join(std::str::from_utf8(path).unwrap())).unwrap();
+            prop_assert!(real.starts_with(&www), "{asked:?} is {real:?}");
+            prop_assert_eq!(found.file.metadata().unwrap().ino(), fs::metadata(real).unwrap().ino());
+        });
+        assert!(opened.get() > 100, "only {} paths led anywhere", opened.get());
+    }
+
+    #[test]
+    fn an_open_that_fails_has_a_status() {
+        let code = |errno| failure(errno).map(|error| error.code().as_u16());
+        for errno in
+            [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::XDEV, Errno::NAMETOOLONG, Errno::NXIO]
+        {
+            assert_eq!(code(errno), None, "{errno}");
+        }
+        assert_eq!(code(Errno::ACCESS), Some(403));
+        assert_eq!(code(Errno::MFILE), Some(503));
+        assert_eq!(code(Errno::IO), Some(500));
+    }
+}
