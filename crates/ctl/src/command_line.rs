@@ -22,6 +22,7 @@ Examples:
     brimctl check && brimctl reload     after an edit
     brimctl status                      what runs
     brimctl stats wsgi                  its counters
+    brimctl routes http://localhost/x   who answers that
 
 See brimctl(1), brim.conf(5), brim(7).";
 
@@ -58,6 +59,19 @@ pub enum Command {
         /// Print only these sections, which may be those of apps
         #[arg(value_name = "SECTION")]
         sections: Vec<String>,
+    },
+    /// Print which application answers a request, and why the others do not
+    ///
+    /// METHOD is GET if it is left out. URL may be a path alone. Of several sections, those are
+    /// asked that listen on the URL's port.
+    #[command(override_usage = "brimctl routes [OPTIONS] [METHOD] URL [SECTION]...")]
+    Routes {
+        /// One file instead of the machine's.
+        #[command(flatten)]
+        file: File,
+        /// The request, and the sections to ask
+        #[arg(value_name = "URL", required = true)]
+        words: Vec<String>,
     },
     /// Serve in the foreground, without systemd, for development
     ///

@@ -14,6 +14,10 @@ pub(crate) enum Error {
     NothingToServe { searched: Vec<PathBuf> },
     #[error("there is no section [{0}] in the configuration")]
     NoSuchSection(String),
+    #[error("no URL was given, expected one such as /path or http://example.com/path")]
+    NoUrl,
+    #[error("{0:?} is no section that has a server, expected one such as wsgi or wsgi#NAME")]
+    NotASection(String),
     #[error("the programs of Brim cannot be found: {0}")]
     Nowhere(#[source] io::Error),
     #[error("{}: {}", .0, .0.source)]
@@ -45,6 +49,7 @@ impl Error {
 
     pub(crate) fn exit(&self) -> Exit {
         match self {
+            Self::NoUrl | Self::NotASection(_) => Exit::Usage,
             Self::NoSection { .. } | Self::NothingToServe { .. } | Self::NoSuchSection(_) => {
                 Exit::Config
             }

@@ -16,6 +16,7 @@ mod config;
 mod error;
 mod output;
 mod reload;
+mod routes;
 mod run;
 mod source;
 mod stats;
@@ -31,6 +32,7 @@ use clap::Parser as _;
 
 use command_line::{Cli, Command, Inner};
 use error::Error;
+use routes::Question;
 
 /// The whole program: reads the command line, does what it says, returns why it ends.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -58,6 +60,9 @@ fn obey(cli: Cli) -> Result<ExitCode, Error> {
     let exit = match cli.command {
         Command::Check { file, sections } => check::check(&file.or_below(root), &sections),
         Command::Config { file, sections } => config::config(&file.or_below(root), &sections),
+        Command::Routes { file, words } => {
+            routes::routes(&file.or_below(root), &Question::of(words)?)
+        }
         Command::Run { file, sections } => {
             return run::run(&file.or_below(root), &sections).map(ExitCode::from);
         }

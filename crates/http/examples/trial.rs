@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brim_http::{
-    App, AppContext, Bytes, Error, Next, Reader, Registry, Request, Response, ResponseBody,
+    App, AppContext, Bytes, Claims, Error, Next, Reader, Registry, Request, Response, ResponseBody,
 };
 use futures_util::{Stream, StreamExt, stream};
 use http_body::Frame;
@@ -186,6 +186,10 @@ impl App for Where {
     type Conf = ();
 
     fn parse_conf(_: &mut Reader<'_>) {}
+
+    fn claims(_: &()) -> Claims {
+        Claims::Everything
+    }
 
     fn new(name: &str, _: Arc<()>, _: &AppContext) -> Self {
         Self(name.to_owned())

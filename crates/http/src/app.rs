@@ -39,11 +39,31 @@ pub trait App: Sized + 'static {
         Vec::new()
     }
 
+    /// Which of the requests that get to it the app answers, as far as its section tells that: for
+    /// `brimctl routes`, and for the warning that an app hides a later one.
+    fn claims(conf: &Self::Conf) -> Claims {
+        let _ = conf;
+        Claims::Perhaps
+    }
+
     /// Makes the app of one worker.
     fn new(name: &str, conf: Arc<Self::Conf>, context: &AppContext) -> Self;
 
     /// Answers a request, or passes it on: `next.call(request).await`.
     fn call(&self, request: Request, next: Next) -> impl Future<Output = Result<Response, Error>>;
+}
+
+/// Which requests an app answers, of those that its host and its routes let through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claims {
+    /// All.
+    Everything,
+    /// Those for one path ([`Request::path`]).
+    Path(String),
+    /// Some; which, shows only then.
+    Perhaps,
+    /// None: it passes them on, at most changed.
+    Nothing,
 }
 
 /// What an app gets from its worker.

@@ -31,8 +31,10 @@ mod client;
 mod connection;
 mod error;
 mod exchange;
+mod hidden;
 mod plan;
 mod registry;
+mod routes;
 mod scope;
 mod txn;
 mod upgrade;
@@ -40,7 +42,7 @@ mod worker;
 
 use std::process::ExitCode;
 
-pub use app::{App, AppContext, Request, blocking};
+pub use app::{App, AppContext, Claims, Request, blocking};
 pub use body::{Body, FileRange, Part, Response, ResponseBody};
 pub use brim_config::Reader;
 pub use brim_stats::{Counter, RollUp, Stat};

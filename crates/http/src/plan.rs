@@ -9,14 +9,16 @@ use brim_config::{
     Tree, Workers, has_errors,
 };
 use brim_service::{
-    AccessOutput, Connection, Current, Program, Refused, Settings, Stream, WorkerContext,
-    access_log_file,
+    AccessOutput, Connection, Current, NotARequest, Program, Refused, Settings, Stream,
+    WorkerContext, access_log_file,
 };
 use brim_stats::{Layout, RollUp, Stat};
 
 use crate::connection;
 use crate::error::ErrorPages;
+use crate::hidden;
 use crate::registry::{ConfiguredApp, Registry};
+use crate::routes;
 use crate::scope::Scope;
 use crate::worker::{HttpWorker, SMALLEST_BUFFER};
 
@@ -39,6 +41,11 @@ pub(crate) struct HttpPlan {
 
 /// An app of the chain: its section was read.
 pub(crate) struct PlannedApp {
+    pub(crate) name: String,
+    /// Where its routes stand, else its section, else the `apps` that name it.
+    pub(crate) origin: Option<Origin>,
+    /// Built-in apps need none.
+    pub(crate) has_section: bool,
     pub(crate) app: Box<dyn ConfiguredApp>,
     pub(crate) scope: Scope,
 }
@@ -72,7 +79,16 @@ impl Http {
         let app = match (configure, call) {
             (Some(configure), _) => {
                 let scope = Scope::read(&mut reader);
-                Some(PlannedApp { app: configure(name, &mut reader), scope })
+                let app = configure(name, &mut reader);
+                let origin = reader.origin("route");
+                let origin = origin.or_else(|| at_key(tree, section, "apps", String::new()).origin);
+                Some(PlannedApp {
+                    name: name.to_owned(),
+                    origin,
+                    has_section: tree.section(name).is_some(),
+                    app,
+                    scope,
+                })
             }
             (None, Some(call)) if tree.section(name).is_some() => {
                 reader.refuse(
@@ -142,6 +158,10 @@ impl Program for Http {
         let (layout, of_layout) = Self::layout(tree, &section, &apps);
         problems.extend(of_layout);
         let error_pages = error_pages(tree, &section, &mut problems);
+        // Beside errors, what hides what is only a guess.
+        if !has_errors(&problems) {
+            problems.extend(hidden::hidden(&section.name.section(), &apps));
+        }
         let settings = settings(&section, layout);
         let plan = HttpPlan { section, apps, error_pages, settings };
         ((!has_errors(&problems)).then_some(plan), problems)
@@ -149,6 +169,10 @@ impl Program for Http {
 
     fn settings(plan: &HttpPlan) -> &Settings {
         &plan.settings
+    }
+
+    fn routes(plan: &HttpPlan, method: &str, url: &str) -> Result<String, NotARequest> {
+        routes::explain(plan, method, url)
     }
 
     fn worker(plan: &Arc<HttpPlan>, context: WorkerContext) -> HttpWorker {

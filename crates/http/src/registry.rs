@@ -7,7 +7,7 @@ use std::sync::Arc;
 use brim_config::Reader;
 use brim_stats::Stat;
 
-use crate::app::{App, AppContext, Request};
+use crate::app::{App, AppContext, Claims, Request};
 use crate::apps::{BasicAuth, Compress, Echo, Files, Headers, Proxy, RateLimit, Redirect, Stats};
 use crate::body::Response;
 use crate::chain::Next;
@@ -71,6 +71,7 @@ fn configure<A: App>(name: &str, section: &mut Reader<'_>) -> Box<dyn Configured
 /// An app whose section was read: shared by the workers.
 pub(crate) trait ConfiguredApp: Send + Sync {
     fn stats(&self) -> Vec<Stat>;
+    fn claims(&self) -> Claims;
     fn build(&self, context: &AppContext) -> Box<dyn BuiltApp>;
 }
 
@@ -91,6 +92,10 @@ struct Configured<A: App> {
 impl<A: App> ConfiguredApp for Configured<A> {
     fn stats(&self) -> Vec<Stat> {
         A::stats_conf(&self.name, &self.conf)
+    }
+
+    fn claims(&self) -> Claims {
+        A::claims(&self.conf)
     }
 
     fn build(&self, context: &AppContext) -> Box<dyn BuiltApp> {

@@ -103,6 +103,15 @@ impl Program {
         command
     }
 
+    /// The command that prints which part of the section would answer a request.
+    pub fn routes_command(&self, source: &Source, method: &str, url: &str) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(["--routes", method, url]);
+        source.tell(&mut command);
+        command.arg(self.name.instance());
+        command
+    }
+
     /// The command that prints what is wrong with the section.
     pub fn check_command(&self, source: &Source) -> Command {
         let mut command = Command::new(&self.path);

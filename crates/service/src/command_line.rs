@@ -12,6 +12,15 @@ pub enum Request {
     Serve(Target),
     /// Print every problem of a section and of what it refers to.
     Check(Target),
+    /// Print which part of a section would answer a request.
+    Routes {
+        /// The section.
+        target: Target,
+        /// The request's method.
+        method: String,
+        /// Its URL, or the path alone.
+        url: String,
+    },
     /// Print the D-Bus interfaces as XML.
     Interface,
     /// Print the version.
@@ -61,6 +70,9 @@ pub enum UsageError {
     /// An option nobody knows.
     #[error("unknown option {0:?}")]
     UnknownOption(OsString),
+    /// `--routes` without a request.
+    #[error("option --routes needs a method and a URL, as in --routes GET /x")]
+    NoRequest,
     /// An option that needs a value.
     #[error("option {0} needs a value")]
     NoValue(&'static str),
@@ -69,12 +81,14 @@ pub enum UsageError {
 /// How to use a daemon program.
 pub fn help(program: &str, kind: Kind) -> String {
     format!(
-        "Usage: {program} [--check] [--root DIR | --config FILE] {kind}[:NAME]\n\
+        "Usage: {program} [--check | --routes METHOD URL] [--root DIR | --config FILE] {kind}[:NAME]\n\
          \n\
          Serves one section of Brim's configuration; normally started by systemd as\n\
          brim@{kind}.service. See brim(7) and brim.conf(5).\n\
          \n\
          \x20 --check        print what is wrong with the section, and end\n\
+         \x20 --routes METHOD URL\n\
+         \x20                print what would answer this request, and end\n\
          \x20 --root DIR     read the configuration below DIR (default /)\n\
          \x20 --config FILE  read this file and FILE.d/*.conf instead\n\
          \x20 --interface    print the D-Bus interfaces as XML, and end\n\
@@ -88,13 +102,18 @@ pub fn parse(
     kind: Kind,
 ) -> Result<Request, UsageError> {
     let mut arguments = arguments.into_iter();
-    let (mut check, mut root, mut file, mut name) = (false, PathBuf::from("/"), None, None);
+    let (mut check, mut routes) = (false, None);
+    let (mut root, mut file, mut name) = (PathBuf::from("/"), None, None);
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--help" | "-h") => return Ok(Request::Help),
             Some("--version" | "-V") => return Ok(Request::Version),
             Some("--interface") => return Ok(Request::Interface),
             Some("--check") => check = true,
+            Some("--routes") => {
+                let mut word = || arguments.next().and_then(|word| word.into_string().ok());
+                routes = Some(word().zip(word()).ok_or(UsageError::NoRequest)?);
+            }
             Some("--root") => {
                 root = arguments.next().ok_or(UsageError::NoValue("--root"))?.into();
             }
@@ -113,7 +132,11 @@ pub fn parse(
         }
     }
     let target = Target { name: name.ok_or(UsageError::NoSection)?, root, file };
-    Ok(if check { Request::Check(target) } else { Request::Serve(target) })
+    Ok(match routes {
+        Some((method, url)) => Request::Routes { target, method, url },
+        None if check => Request::Check(target),
+        None => Request::Serve(target),
+    })
 }
 
 #[cfg(test)]
@@ -142,13 +165,16 @@ mod tests {
             "\"tcp\" is no section of this program, expected wsgi or wsgi:NAME"
         );
         assert_eq!(said(&["--fast", "wsgi"]), "unknown option \"--fast\"");
+        assert_eq!(said(&["--routes", "GET"]), UsageError::NoRequest.to_string());
         assert_eq!(said(&["--root"]), "option --root needs a value");
     }
 
     #[test]
     fn every_option_is_in_the_help() {
         let help = help("brim-http", Kind::Wsgi);
-        for option in ["--check", "--root", "--config", "--interface", "--help", "--version"] {
+        for option in
+            ["--check", "--routes", "--root", "--config", "--interface", "--help", "--version"]
+        {
             assert!(help.contains(option), "{option}");
         }
     }

@@ -44,6 +44,7 @@ pub fn run<P: Program>(program: P, arguments: impl IntoIterator<Item = OsString>
     match command_line::parse(arguments, P::KIND) {
         Ok(Request::Serve(target)) => serve(program, target),
         Ok(Request::Check(target)) => check(&program, &target),
+        Ok(Request::Routes { target, method, url }) => routes(&program, &target, &method, &url),
         Ok(Request::Interface) => print(&bus::interface_xml()),
         Ok(Request::Version) => print(&format!("{} {}\n", P::NAME, env!("CARGO_PKG_VERSION"))),
         Ok(Request::Help) => print(&command_line::help(P::NAME, P::KIND)),
@@ -72,6 +73,23 @@ fn check<P: Program>(program: &P, target: &Target) -> Exit {
     match print(&lines) {
         Exit::Success if has_errors(&problems) => Exit::Config,
         exit => exit,
+    }
+}
+
+/// Prints what would answer a request; of a section with errors, the errors.
+fn routes<P: Program>(program: &P, target: &Target, method: &str, url: &str) -> Exit {
+    let (_, plan, problems) = examine(program, target);
+    let Some(plan) = plan.filter(|_| !has_errors(&problems)) else {
+        let lines: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+        let _ = std::io::stderr().write_all(lines.as_bytes());
+        return Exit::Config;
+    };
+    match P::routes(&plan, method, url) {
+        Ok(text) => print(&text),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{}: {error}", P::NAME);
+            Exit::Usage
+        }
     }
 }
 

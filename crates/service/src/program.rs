@@ -28,6 +28,12 @@ pub trait Program: Sized + Send + Sync + 'static {
     /// The part of a plan that this crate acts on.
     fn settings(plan: &Self::Plan) -> &Settings;
 
+    /// Which part of a section would answer a request, in lines for people: `--routes`.
+    fn routes(plan: &Self::Plan, method: &str, url: &str) -> Result<String, NotARequest> {
+        let _ = (plan, method, url);
+        Err(NotARequest::NoRoutes { kind: Self::KIND })
+    }
+
     /// Builds a worker's state, on the worker's thread.
     fn worker(plan: &Arc<Self::Plan>, context: WorkerContext) -> Self::Worker;
 
@@ -46,6 +52,23 @@ pub trait Program: Sized + Send + Sync + 'static {
 
     /// Tells a client that the instance cannot serve, while its configuration is wrong.
     fn turn_away(stream: Stream) -> impl Future<Output = ()> + 'static;
+}
+
+/// Why nobody can say who would answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotARequest {
+    /// This kind of section has no routes.
+    #[error("sections of the kind {kind} have no routes")]
+    NoRoutes {
+        /// The kind.
+        kind: Kind,
+    },
+    /// The method is none.
+    #[error("{0:?} is no method, expected one such as GET")]
+    Method(String),
+    /// The URL is none.
+    #[error("{0:?} is no URL, expected one such as /path or http://example.com/path")]
+    Url(String),
 }
 
 /// What every kind of section has.

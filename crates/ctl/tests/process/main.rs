@@ -3,5 +3,6 @@
 
 mod bench;
 mod check;
+mod routes;
 mod run;
 mod servers;

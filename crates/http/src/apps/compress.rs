@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 
 use crate::accept_encoding::Coding;
-use crate::app::{App, AppContext, Request};
+use crate::app::{App, AppContext, Claims, Request};
 use crate::body::{Response, ResponseBody};
 use crate::chain::Next;
 use crate::error::Error;
@@ -105,6 +105,10 @@ impl App for Compress {
             levels: Levels { zstd: level(zstd), br: level(br), gzip: level(gzip) },
             concurrent: usize::try_from(concurrent).unwrap_or(usize::MAX),
         }
+    }
+
+    fn claims(_: &Conf) -> Claims {
+        Claims::Nothing
     }
 
     fn stats_conf(name: &str, _: &Conf) -> Vec<Stat> {

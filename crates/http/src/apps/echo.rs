@@ -3,7 +3,7 @@ use std::sync::Arc;
 use brim_config::{Reader, Size};
 use brim_stats::{Counter, Stat};
 
-use crate::app::{App, AppContext, Request};
+use crate::app::{App, AppContext, Claims, Request};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::Error;
@@ -30,6 +30,10 @@ impl App for Echo {
             path: section.get_or("path", "/echo".to_owned()),
             max_echo: usize::try_from(max_echo).unwrap_or(usize::MAX),
         }
+    }
+
+    fn claims(conf: &Conf) -> Claims {
+        Claims::Path(conf.path.clone())
     }
 
     fn stats_conf(name: &str, _: &Conf) -> Vec<Stat> {

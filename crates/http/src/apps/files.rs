@@ -10,7 +10,7 @@ use brim_stats::{Counter, Stat};
 use http::{Method, StatusCode};
 use rustix::io::Errno;
 
-use crate::app::{App, AppContext, Request, blocking};
+use crate::app::{App, AppContext, Claims, Request, blocking};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::Error;
@@ -77,6 +77,13 @@ impl App for Files {
 
     fn parse_conf(section: &mut Reader<'_>) -> Conf {
         Conf::read(section)
+    }
+
+    fn claims(conf: &Conf) -> Claims {
+        match (conf.missing == Missing::Pass, &*conf.prefix) {
+            (false, "" | "/") => Claims::Everything,
+            _ => Claims::Perhaps,
+        }
     }
 
     /// `NAME.requests`: those that were answered. `NAME.bytes`: the lengths of the bodies that were promised.

@@ -6,7 +6,7 @@ use brim_stats::{Counter, Stat};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::app::{App, AppContext, Request};
+use crate::app::{App, AppContext, Claims, Request};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::Error;
@@ -89,6 +89,10 @@ impl App for Headers {
             section.refuse("request_set", "Host is the client's, and decides who answers");
         }
         Conf { response, request }
+    }
+
+    fn claims(_: &Conf) -> Claims {
+        Claims::Nothing
     }
 
     fn stats_conf(name: &str, _: &Conf) -> Vec<Stat> {

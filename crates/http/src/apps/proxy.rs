@@ -18,7 +18,7 @@ use brim_config::Reader;
 use brim_stats::{Counter, Stat};
 use http::Method;
 
-use crate::app::{App, AppContext, Request};
+use crate::app::{App, AppContext, Claims, Request};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::{Error, UpstreamFailure};
@@ -90,6 +90,10 @@ impl App for Proxy {
 
     fn parse_conf(section: &mut Reader<'_>) -> Conf {
         Conf::read(section)
+    }
+
+    fn claims(_: &Conf) -> Claims {
+        Claims::Everything
     }
 
     fn stats_conf(name: &str, _: &Conf) -> Vec<Stat> {

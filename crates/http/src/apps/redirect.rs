@@ -4,7 +4,7 @@ use brim_config::{Count, Reader};
 use brim_stats::{Counter, Stat};
 use http::{HeaderValue, StatusCode, Uri, header};
 
-use crate::app::{App, AppContext, Request};
+use crate::app::{App, AppContext, Claims, Request};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::{Error, plain, title};
@@ -62,6 +62,10 @@ impl App for Redirect {
             status: status.unwrap_or(StatusCode::PERMANENT_REDIRECT),
             append_query: keep && !placed,
         }
+    }
+
+    fn claims(_: &Conf) -> Claims {
+        Claims::Everything
     }
 
     fn stats_conf(name: &str, _: &Conf) -> Vec<Stat> {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use brim_config::Reader;
 use http::{HeaderValue, Method, StatusCode, header};
 
-use crate::app::{App, AppContext, Request};
+use crate::app::{App, AppContext, Claims, Request};
 use crate::body::{Response, ResponseBody};
 use crate::chain::Next;
 use crate::error::Error;
@@ -27,6 +27,10 @@ impl App for Stats {
 
     fn parse_conf(section: &mut Reader<'_>) -> Conf {
         Conf { path: section.get_or("path", "/stats".to_owned()) }
+    }
+
+    fn claims(conf: &Conf) -> Claims {
+        Claims::Path(conf.path.clone())
     }
 
     fn new(_: &str, conf: Arc<Conf>, context: &AppContext) -> Self {

@@ -22,7 +22,7 @@ const PIECE: usize = 128 * 1024;
 /// The parts of files that were given to hyper and are not yet sent, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    // Boxed: most connections send no file most of the time.
+    #[expect(clippy::box_collection, reason = "most connections send no file most of the time")]
     windows: RefCell<Option<Box<VecDeque<Rc<Window>>>>>,
     /// Whether the socket can send files.
     enabled: Cell<bool>,

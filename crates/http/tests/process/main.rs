@@ -36,6 +36,7 @@ mod rate_limit;
 mod redirect;
 mod reload;
 mod room;
+mod routes;
 mod routing;
 mod smuggling;
 mod stats;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Response, curl, get, post};
 pub(crate) use daemon::Daemon;
-pub(crate) use home::{Home, example, finished, serve, serve_trial};
+pub(crate) use home::{Home, example, finished, serve, serve_trial, trial_finished};
 pub(crate) use upstream::Upstream;
 
 /// The longest that anything may take which ought to happen at once.

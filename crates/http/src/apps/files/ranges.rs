@@ -96,7 +96,6 @@ fn overlap(parts: &[Range<u64>]) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::single_range_in_vec_init, reason = "one range of several is what is meant")]
 mod tests {
     use proptest::prelude::*;
 

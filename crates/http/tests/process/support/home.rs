@@ -44,7 +44,16 @@ fn brim_http() -> PathBuf {
 
 /// Runs `brim-http` to its end.
 pub(crate) fn finished(arguments: &[&str]) -> Ended {
-    let output = Command::new(brim_http()).args(arguments).output().unwrap();
+    finished_by(&brim_http(), arguments)
+}
+
+/// Runs `examples/trial.rs` to its end.
+pub(crate) fn trial_finished(arguments: &[&str]) -> Ended {
+    finished_by(&example("trial"), arguments)
+}
+
+fn finished_by(program: &Path, arguments: &[&str]) -> Ended {
+    let output = Command::new(program).args(arguments).output().unwrap();
     Ended {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
