@@ -109,6 +109,22 @@ fn json_escapes_what_must_be_and_keeps_text_as_it_is() {
 }
 
 #[test]
+fn a_byte_to_escape_is_seen_at_every_place_of_values_of_every_length() {
+    for length in 1..70 {
+        for at in 0..length {
+            for (byte, escaped) in [(b'"', "\\\""), (b'\n', "\\n"), (0xff, "\\u00ff")] {
+                let mut value = vec![b'x'; length];
+                value[at] = byte;
+                let mut out = Vec::new();
+                json::append_string(&mut out, &value);
+                let (before, after) = ("x".repeat(at), "x".repeat(length - at - 1));
+                assert_eq!(out, format!("\"{before}{escaped}{after}\"").as_bytes());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_space_in_a_path_does_not_end_it() {
     let mut out = Vec::new();
     let request = RequestWriter::begin(&mut out, Encoding::Json, &envelope(1, "/a b  c"));
