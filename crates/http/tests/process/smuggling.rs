@@ -11,12 +11,14 @@ mod lengths;
 mod lines;
 mod request_lines;
 mod trailers;
+mod upstream;
 
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr};
 
 use answers::Answer;
 use fastrand::Rng;
+use upstream::{Seen, Upstream};
 
 use crate::support::{Client, Daemon, serve};
 
@@ -83,6 +85,24 @@ impl Row {
     }
 }
 
+/// What arrived at an upstream.
+impl Row {
+    /// What is wrong with it, if anything is.
+    fn judge_forwarded(&self, seen: &Seen) -> Option<String> {
+        let bodies: &[&str] = match self.expected {
+            Refused(_) | Cut => &[],
+            Echoed(body) => &[body, ""],
+            Last(body) | Broken(body) => &[body],
+            Kept(_) => &["", ""],
+        };
+        let came = seen.whole.iter().map(|request| request.body.as_slice());
+        let fits = seen.strange.is_empty() && came.eq(bodies.iter().map(|body| body.as_bytes()));
+        let request = String::from_utf8_lossy(&self.request);
+        let request = request.get(..300).unwrap_or(&request);
+        (!fits).then(|| format!("{}: {request:?}\n  forwarded {seen:?}", self.rule))
+    }
+}
+
 /// Sends a request and the one behind it, at once or in small pieces, and reads to the end.
 fn ask(address: SocketAddr, request: &[u8], pieces: Option<&mut Rng>) -> Vec<u8> {
     let mut client = Client::connect(address);
@@ -102,7 +122,7 @@ fn ask(address: SocketAddr, request: &[u8], pieces: Option<&mut Rng>) -> Vec<u8>
 }
 
 /// Every row, in one piece and in many; all that is wrong is told in one run.
-fn hold(daemon: &Daemon, rows: &[Row]) {
+fn hold(daemon: &Daemon, rows: &[Row], upstream: Option<&Upstream>) {
     let mut wrong = Vec::new();
     let mut heard = 0;
     let mut random = Rng::with_seed(9112);
@@ -111,6 +131,7 @@ fn hold(daemon: &Daemon, rows: &[Row]) {
             let answers = answers::read(&ask(daemon.address(), &row.request, pieces));
             heard += answers.as_ref().map_or(0, Vec::len);
             wrong.extend(row.judge(answers.as_deref()));
+            wrong.extend(upstream.and_then(|upstream| row.judge_forwarded(&upstream.take())));
         }
     }
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
@@ -120,5 +141,51 @@ fn hold(daemon: &Daemon, rows: &[Row]) {
 }
 
 fn direct(rows: &[Row]) {
-    hold(&serve("apps = echo"), rows);
+    hold(&serve("apps = echo"), rows, None);
+}
+
+/// The same answers through the proxy; and what goes on from there can be read in one way only.
+fn proxied(rows: &[Row]) {
+    let upstream = Upstream::start();
+    hold(&proxy(&upstream), rows, Some(&upstream));
+}
+
+fn proxy(upstream: &Upstream) -> Daemon {
+    serve(&format!("apps = there\n[there]\ncall = proxy\nupstream = {}", upstream.address))
+}
+
+#[test]
+fn the_host_of_an_absolute_target_goes_on_whatever_the_header_says() {
+    let upstream = Upstream::start();
+    let daemon = proxy(&upstream);
+    for (target, host) in [
+        ("http://target:8080/echo", "target:8080"),
+        ("HTTP://Target/echo?query", "Target"),
+        ("https://[::1]/echo", "[::1]"),
+        ("/echo", "header"),
+        ("//path/echo", "header"),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: header\r\n\r\n");
+        ask(daemon.address(), request.as_bytes(), None);
+        let Seen { whole, strange } = upstream.take();
+        assert!(strange.is_empty(), "{strange:?}");
+        assert_eq!(whole.first().unwrap().values("host").collect::<Vec<_>>(), [host], "{target}");
+    }
+}
+
+#[test]
+fn what_looks_like_framing_behind_a_gateway_stays_here() {
+    let upstream = Upstream::start();
+    let daemon = proxy(&upstream);
+    let request = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent_Length: 50\r\n\
+        Transfer_Encoding: chunked\r\nTE: trailers\r\nTrailer: X\r\nKeep-Alive: 5\r\n\
+        Proxy-Connection: keep-alive\r\nConnection: X-Listed, keep-alive\r\nX-Listed: y\r\n\
+        Upgrade: h2c\r\nX-Own: z\r\n\r\nhello";
+    ask(daemon.address(), request.as_bytes(), None);
+    let Seen { whole, strange } = upstream.take();
+    assert!(strange.is_empty(), "{strange:?}");
+    let request = whole.first().unwrap();
+    assert_eq!(request.body, b"hello");
+    assert_eq!(request.values("x-listed").next(), None);
+    assert_eq!(request.values("x-own").next(), Some("z"));
 }

@@ -1,4 +1,4 @@
-use super::{Cut, Echoed, Expected, Refused, Row, direct};
+use super::{Cut, Echoed, Expected, Refused, Row, direct, proxied};
 
 /// Chunked bodies.
 const TABLE: &[(&str, &[u8], Expected)] = &[
@@ -99,4 +99,9 @@ fn rows() -> Vec<Row> {
 #[test]
 fn chunks_are_as_long_as_they_say_in_hex() {
     direct(&rows());
+}
+
+#[test]
+fn chunks_through_the_proxy() {
+    proxied(&rows());
 }

@@ -1,4 +1,4 @@
-use super::{Broken, Echoed, Expected, Last, Refused, Row, direct};
+use super::{Broken, Echoed, Expected, Last, Refused, Row, direct, proxied};
 
 /// In a POST with the chunked body `hello`.
 const TABLE: &[(&str, &[u8], Expected)] = &[
@@ -104,4 +104,9 @@ fn rows() -> Vec<Row> {
 #[test]
 fn the_transfer_encoding_is_chunked_and_nothing_else() {
     direct(&rows());
+}
+
+#[test]
+fn codings_through_the_proxy() {
+    proxied(&rows());
 }

@@ -1,4 +1,4 @@
-use super::{Echoed, Expected, Last, Refused, Row, direct};
+use super::{Echoed, Expected, Last, Refused, Row, direct, proxied};
 
 /// Of a GET in HTTP/1.1.
 const TABLE: &[(&str, &[u8], Expected)] = &[
@@ -81,4 +81,9 @@ fn rows() -> Vec<Row> {
 #[test]
 fn there_is_one_host_and_it_is_one() {
     direct(&rows());
+}
+
+#[test]
+fn hosts_through_the_proxy() {
+    proxied(&rows());
 }

@@ -1,4 +1,4 @@
-use super::{Echoed, Expected, Last, Refused, Row, direct};
+use super::{Echoed, Expected, Last, Refused, Row, direct, proxied};
 
 /// In a POST with the body `hello`.
 const TABLE: &[(&str, &[u8], Expected)] = &[
@@ -66,4 +66,9 @@ fn rows() -> Vec<Row> {
 #[test]
 fn content_lengths_are_digits_and_agree() {
     direct(&rows());
+}
+
+#[test]
+fn lengths_through_the_proxy() {
+    proxied(&rows());
 }

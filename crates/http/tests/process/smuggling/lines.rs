@@ -1,4 +1,4 @@
-use super::{Echoed, Expected, Last, Refused, Row, direct};
+use super::{Echoed, Expected, Last, Refused, Row, direct, proxied};
 
 /// Whole requests.
 const TABLE: &[(&str, &[u8], Expected)] = &[
@@ -70,4 +70,9 @@ fn rows() -> Vec<Row> {
 #[test]
 fn lines_end_as_they_should_and_hold_no_control_bytes() {
     direct(&rows());
+}
+
+#[test]
+fn lines_through_the_proxy() {
+    proxied(&rows());
 }

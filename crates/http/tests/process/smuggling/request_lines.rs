@@ -1,4 +1,4 @@
-use super::{Echoed, Expected, Kept, Last, Refused, Row, direct};
+use super::{Echoed, Expected, Kept, Last, Refused, Row, direct, proxied};
 
 /// Before `Host: x`.
 const TABLE: &[(&str, &[u8], Expected)] = &[
@@ -87,4 +87,9 @@ fn rows() -> Vec<Row> {
 #[test]
 fn request_lines_are_three_words_with_a_target_that_fits() {
     direct(&rows());
+}
+
+#[test]
+fn request_lines_through_the_proxy() {
+    proxied(&rows());
 }

@@ -1,4 +1,4 @@
-use super::{Expected, Last, Refused, Row, direct};
+use super::{Expected, Last, Refused, Row, direct, proxied};
 
 /// Between the last chunk's line and the empty line of a body `hello`. Nobody here makes use of
 /// trailers, which RFC 9112 section 7.1.2 allows; a connection that had some is not used again.
@@ -52,4 +52,9 @@ fn rows() -> Vec<Row> {
 #[test]
 fn trailers_change_nothing() {
     direct(&rows());
+}
+
+#[test]
+fn trailers_through_the_proxy() {
+    proxied(&rows());
 }
