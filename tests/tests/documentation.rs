@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use brim_config::{HttpSection, Listener, SectionName, Tree, has_errors};
 
-const SOURCE: &str = include_str!("../../crates/config/src/http.rs");
+const SOURCE: &str = concat!(
+    include_str!("../../crates/config/src/http.rs"),
+    include_str!("../../crates/config/src/tls.rs")
+);
 const SCOPE: &str = include_str!("../../crates/http/src/scope.rs");
 const EXAMPLE: &str = include_str!("../../packaging/config/brim.conf");
 const CHANGELOG: &str = include_str!("../../debian/changelog");

@@ -14,6 +14,7 @@ use crate::name::{Kind, SectionName};
 use crate::problem::{Cause, Problem, Severity};
 use crate::quantity::{AbsolutePath, Count, Size, SizeWithin, Span, Timeout};
 use crate::reader::Reader;
+use crate::tls::TlsKeys;
 use crate::tree::{DEFAULTS, Tree};
 use crate::value;
 
@@ -109,6 +110,8 @@ pub struct HttpSection {
     /// `trusted_proxies`: list of addresses, networks (`10.0.0.0/8`) and the word `unix` (all peers on Unix
     /// sockets), whose X-Forwarded-For and X-Cluster-Client-Ip are believed; default empty.
     pub trusted_proxies: TrustedProxies,
+    /// TLS; the keys stand at the fields of [`TlsKeys`].
+    pub tls: TlsKeys,
 }
 
 /// How many worker threads.
@@ -253,6 +256,7 @@ impl HttpSection {
             log_auth_tokens: r.get_or("log_auth_tokens", false),
             count_status_codes: status_codes(r),
             trusted_proxies: trusted_proxies(r),
+            tls: TlsKeys::take(r),
         }
     }
 }
@@ -324,11 +328,11 @@ fn span(r: &mut Reader<'_>, key: &'static str, seconds: u64) -> Duration {
 }
 
 /// To the field's own type, which holds every value that the key accepts.
-fn narrow<T: TryFrom<u64> + Bounded>(number: u64) -> T {
+pub(crate) fn narrow<T: TryFrom<u64> + Bounded>(number: u64) -> T {
     T::try_from(number).unwrap_or(T::MAX)
 }
 
-trait Bounded {
+pub(crate) trait Bounded {
     const MAX: Self;
 }
 

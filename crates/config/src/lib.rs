@@ -31,6 +31,7 @@ mod reader;
 mod resolve;
 mod route;
 mod scan;
+mod tls;
 mod tree;
 mod value;
 
@@ -44,5 +45,6 @@ pub use reader::Reader;
 pub use route::{
     BadHost, BadPath, BadRoute, HostName, HostPattern, RequestPath, RouteFault, RoutePattern,
 };
+pub use tls::{ClientCert, TlsKeys};
 pub use tree::{Entry, Section, Tree};
 pub use value::{ValueError, parse as parse_value};

@@ -126,6 +126,11 @@ impl<'a> Reader<'a> {
         value.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
     }
 
+    /// Whether it is `[brim]` that is read.
+    pub(crate) fn is_defaults(&self) -> bool {
+        self.name == DEFAULTS
+    }
+
     /// Where the value of a key stands, or else the section.
     pub fn origin(&self, key: &str) -> Option<Origin> {
         self.entry(key)

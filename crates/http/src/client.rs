@@ -7,16 +7,19 @@ use brim_config::TrustedProxies;
 use brim_service::PeerAddress;
 use http::{HeaderMap, HeaderName};
 
+use crate::tls::ClientCertificate;
+
 /// A connection's peer: its address, and that as text, made once for all its requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: PeerAddress,
     pub(crate) text: Option<Rc<str>>,
+    pub(crate) certificate: Option<Rc<ClientCertificate>>,
 }
 
 impl Peer {
     pub(crate) fn new(address: PeerAddress) -> Self {
-        Self { address, text: address.map(|peer| text(peer.ip())) }
+        Self { address, text: address.map(|peer| text(peer.ip())), certificate: None }
     }
 
     /// The text of a client's address.

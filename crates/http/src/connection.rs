@@ -22,11 +22,17 @@ use hyper_util::rt::TokioIo;
 use tokio::time::sleep;
 
 mod clock;
+mod h2;
 mod io;
 mod linger;
+mod opening;
 mod outgoing;
+mod proxy_protocol;
+mod transport;
 
 pub(crate) use clock::Clock;
+pub(crate) use h2::memory as http2_memory;
+pub(crate) use transport::Transport;
 
 use crate::client::Peer;
 use crate::error::{self, Error, ErrorPages};
@@ -35,6 +41,10 @@ use crate::upgrade::Upgraded;
 use crate::worker::HttpWorker;
 use clock::Due;
 use io::Io;
+use proxy_protocol::BadHeader;
+
+/// The counter of connections without the header that `proxy_protocol` wants.
+pub(crate) const BAD_PROXY_HEADERS: &str = "proxy_protocol_refused_count";
 
 /// Serves a connection to its end.
 // Not `async`: the future would hold its arguments beside the shell that they have become.
@@ -49,28 +59,36 @@ pub(crate) fn serve(
 }
 
 /// Tells a client that there is nobody to serve it.
-pub(crate) async fn turn_away(mut stream: Stream) {
+pub(crate) async fn turn_away(stream: Stream) {
+    let mut transport = Transport::Plain(stream);
     let silence = std::time::Duration::from_secs(1);
     // The request is to arrive first: some clients take an answer that comes too early for an error.
-    let _ = tokio::time::timeout(silence, stream.readable()).await;
+    let _ = tokio::time::timeout(silence, transport.stream().readable()).await;
     let reason = "this server is not configured correctly; its status says why";
     let status = StatusCode::SERVICE_UNAVAILABLE;
     let misconfigured = error::raw(status, reason, &ErrorPages::default(), "", false);
-    linger::write(&mut stream, &misconfigured).await;
-    linger::linger(stream, silence, silence * 2).await;
+    linger::write(&mut transport, &misconfigured).await;
+    linger::linger(transport, silence, silence * 2).await;
 }
 
 /// Tells a client that it has too many connections.
 pub(crate) async fn refuse(current: Current<HttpWorker>, refused: Refused) {
-    let Refused { mut stream, peer, turn: _turn } = refused;
+    let Refused { stream, peer, turn: _turn } = refused;
     let (silence, since) = (std::time::Duration::from_secs(1), Instant::now());
-    let _ = tokio::time::timeout(silence, stream.readable()).await;
+    let mut transport = Transport::Plain(stream);
+    let worker = current.get();
     // What it asks for would be too much work: it is told the same whatever it is.
-    let exchange = Exchange::unheard(&current.get(), Peer::new(peer), since, b"");
+    let exchange = Exchange::unheard(&worker, Peer::new(peer), since, b"");
     let reason = "too many connections from one address";
     let answer = exchange.refuse(StatusCode::TOO_MANY_REQUESTS, reason);
-    linger::write(&mut stream, &answer).await;
-    linger::linger(stream, silence, silence * 2).await;
+    // So would a handshake be, and without one there is nothing to say.
+    if worker.tls.is_some() {
+        return;
+    }
+    drop(worker);
+    let _ = tokio::time::timeout(silence, transport.stream().readable()).await;
+    linger::write(&mut transport, &answer).await;
+    linger::linger(transport, silence, silence * 2).await;
 }
 
 struct Shell {
@@ -83,35 +101,52 @@ struct Shell {
 
 /// How a conversation ended.
 enum Spoken {
-    /// In silence; here is the socket, and what hyper had read and not used.
-    Silent(Stream, Bytes),
+    /// In silence; here is the transport, and what was read of it and not used.
+    Silent(Transport, Bytes),
     /// With a 101: the connection goes on in another protocol. What hyper had read and not used is
     /// a part of that.
-    Upgraded(Stream, Bytes, Rc<Exchange>),
+    Upgraded(Transport, Bytes, Rc<Exchange>),
     /// For good.
-    Over(Stream),
+    Over(Transport),
     /// With a head that gets this refusal.
-    Refused(Stream, StatusCode, &'static str),
+    Refused(Transport, StatusCode, &'static str),
     /// With a client that does not take its response.
     Stuck,
+    /// Before it began: there was no agreement on TLS.
+    Failed(Option<Transport>, std::io::Error),
+    /// Before it began: nobody said for whom it is.
+    Unnamed(BadHeader),
+    /// Not yet: what follows is HTTP/2.
+    Http2(Transport, Bytes),
+    /// With everything said.
+    Ended,
 }
 
 impl Shell {
-    fn run(self, mut stream: Stream) -> impl Future<Output = ()> + 'static {
+    fn run(mut self, stream: Stream) -> impl Future<Output = ()> + 'static {
+        let mut transport = Transport::Plain(stream);
         let mut rest = Bytes::new();
+        let mut open = !self.has_to_open();
         async move {
-            while !rest.is_empty() || self.park(&stream).await {
+            while !rest.is_empty() || self.park(&mut transport).await {
                 // Boxed: what a conversation needs is freed while the connection is parked.
-                match Box::pin(self.speak(stream, rest)).await {
-                    Spoken::Silent(silent, unused) => (stream, rest) = (silent, unused),
-                    spoken => return Box::pin(self.close(spoken)).await,
+                let spoken = match std::mem::replace(&mut open, true) {
+                    true => Box::pin(self.speak(transport, rest)).await,
+                    false => Box::pin(self.open(transport)).await,
+                };
+                match spoken {
+                    Spoken::Silent(silent, unused) => (transport, rest) = (silent, unused),
+                    spoken => return Box::pin(self.conclude(spoken)).await,
                 }
+            }
+            if let Transport::Tls(_) = transport {
+                Box::pin(linger::end(&mut transport)).await;
             }
         }
     }
 
     /// Waits for the first byte of a head; false when the connection has been silent too long.
-    async fn park(&self, stream: &Stream) -> bool {
+    async fn park(&self, transport: &mut Transport) -> bool {
         self.clock.rest();
         let worker = self.current.get();
         let (idle, since) = (worker.times.idle, self.clock.since());
@@ -121,7 +156,7 @@ impl Shell {
         let mut drain = pin!(lifecycle.drain_begins());
         let mut draining = false;
         poll_fn(|cx| {
-            if let Poll::Ready(readable) = stream.poll_readable(cx) {
+            if let Poll::Ready(readable) = transport.poll_readable(cx) {
                 return Poll::Ready(readable.is_ok());
             }
             // DRAIN: silence counts from the signal at the earliest.
@@ -138,11 +173,11 @@ impl Shell {
     }
 
     /// Lets hyper speak HTTP until silence, refusal or the end.
-    async fn speak(&self, stream: Stream, rest: Bytes) -> Spoken {
+    async fn speak(&self, transport: Transport, rest: Bytes) -> Spoken {
         let worker = self.current.get();
         let _conversation = worker.begin_conversation();
         self.clock.serve_for(worker.clone());
-        let io = TokioIo::new(Io::new(stream, rest, self.clock.clone()));
+        let io = TokioIo::new(Io::new(transport, rest, self.clock.clone()));
         let service = Service::new(self.current.clone(), self.clock.clone(), self.peer.clone());
         let mut hyper = worker.protocol.serve_connection(io, service);
         let uri_limit = worker.limits.uri;
@@ -163,20 +198,20 @@ impl Shell {
         })
         .await;
         let parts = hyper.into_parts();
-        let stream = parts.io.into_inner().into_stream();
+        let transport = parts.io.into_inner().into_transport();
         match (result, due) {
             (_, Some(Due::Park)) => {
                 // Even an empty one keeps hyper's whole buffer.
                 let rest = Some(parts.read_buf).filter(|rest| !rest.is_empty());
-                Spoken::Silent(stream, rest.unwrap_or_default())
+                Spoken::Silent(transport, rest.unwrap_or_default())
             }
             (_, Some(Due::HeadTimeout)) => {
-                Spoken::Refused(stream, StatusCode::REQUEST_TIMEOUT, "the head came too slowly")
+                Spoken::Refused(transport, StatusCode::REQUEST_TIMEOUT, "the head came too slowly")
             }
-            (_, Some(Due::Gone)) => Spoken::Over(stream),
+            (_, Some(Due::Gone)) => Spoken::Over(transport),
             (_, Some(_)) => Spoken::Stuck,
             (Some(Ok(())), None) if let Some(exchange) = self.clock.take_upgrading() => {
-                Spoken::Upgraded(stream, parts.read_buf, exchange)
+                Spoken::Upgraded(transport, parts.read_buf, exchange)
             }
             (result, None) => match self.clock.refused() {
                 Some(status) => {
@@ -184,17 +219,26 @@ impl Shell {
                         true => StatusCode::URI_TOO_LONG,
                         false => status,
                     };
-                    Spoken::Refused(stream, status, refusal(status))
+                    Spoken::Refused(transport, status, refusal(status))
                 }
                 None if result
                     .is_some_and(|result| result.is_err_and(|error| error.is_parse())) =>
                 {
                     let status = StatusCode::BAD_REQUEST;
-                    Spoken::Refused(stream, status, refusal(status))
+                    Spoken::Refused(transport, status, refusal(status))
                 }
-                None => Spoken::Over(stream),
+                None => Spoken::Over(transport),
             },
         }
+    }
+
+    /// What follows silence and requests by HTTP/1: HTTP/2, or the end.
+    async fn conclude(&self, spoken: Spoken) {
+        let spoken = match spoken {
+            Spoken::Http2(transport, rest) => h2::speak(self, transport, rest).await,
+            spoken => spoken,
+        };
+        self.close(spoken).await;
     }
 
     /// Ends a connection so that its last answer arrives.
@@ -202,32 +246,48 @@ impl Shell {
         self.clock.end(End::Broken);
         let times = self.current.get().times;
         match spoken {
-            Spoken::Refused(mut stream, status, reason) => {
+            Spoken::Refused(mut transport, status, reason) => {
                 let answer = self.refuse(status, reason);
-                linger::write(&mut stream, &answer).await;
-                linger::linger(stream, times.linger, times.linger_total).await;
+                linger::write(&mut transport, &answer).await;
+                linger::linger(transport, times.linger, times.linger_total).await;
             }
-            Spoken::Over(stream) => {
+            Spoken::Over(mut transport) => {
                 // Of a body that nobody read, what came last is a part, and no head.
                 let body_open = self.clock.is_body_open();
                 if let Some(exchange) = self.unheard().filter(|_| !body_open) {
                     exchange.finish(End::Broken);
                 }
-                if body_open || linger::is_unread(&stream) {
-                    linger::linger(stream, times.linger, times.linger_total).await;
+                if body_open || linger::is_unread(&transport) {
+                    linger::linger(transport, times.linger, times.linger_total).await;
+                } else if let Transport::Tls(_) = transport {
+                    linger::end(&mut transport).await;
                 }
             }
-            Spoken::Upgraded(stream, rest, exchange) => self.tunnel(stream, rest, exchange).await,
+            Spoken::Upgraded(transport, rest, exchange) => {
+                self.tunnel(transport, rest, exchange).await
+            }
             Spoken::Stuck => tracing::debug!(peer = ?self.peer.address, "the client takes no more"),
-            Spoken::Silent(..) => {}
+            Spoken::Failed(transport, error) => {
+                self.current.get().counters.count_failed_handshake();
+                tracing::debug!(peer = ?self.peer.address, local = %self.local, %error, "no agreement on TLS");
+                if let Some(transport) = transport {
+                    // What was wrong is on its way to the client.
+                    linger::linger(transport, times.linger, times.linger_total).await;
+                }
+            }
+            Spoken::Unnamed(error) => {
+                self.current.get().counters.count_bad_proxy_header();
+                tracing::debug!(peer = ?self.peer.address, local = %self.local, %error, "refused a connection");
+            }
+            Spoken::Silent(..) | Spoken::Http2(..) | Spoken::Ended => {}
         }
     }
 
     /// Leaves the connection to the app that has upgraded it. A reload does not touch it.
-    async fn tunnel(&self, stream: Stream, rest: Bytes, exchange: Rc<Exchange>) {
+    async fn tunnel(&self, transport: Transport, rest: Bytes, exchange: Rc<Exchange>) {
         let Some(tunnel) = exchange.take_tunnel() else { return };
         let lifecycle = self.current.get().context.lifecycle.clone();
-        let work = tunnel.begin(Upgraded::new(stream, rest, exchange.clone()));
+        let work = tunnel.begin(Upgraded::new(transport, rest, exchange.clone()));
         let work = AssertUnwindSafe(work).catch_unwind();
         let drained = async {
             // DRAIN: it may last for ever, so it ends while others still do their work.

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use brim_service::{Current, PeerAddress};
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 
 use crate::access_log::Line;
@@ -25,6 +25,7 @@ use crate::chain::Chain;
 use crate::client::{self, Peer};
 use crate::connection::Clock;
 use crate::error::{self, Blame, Error};
+use crate::tls::ClientCertificate;
 use crate::txn;
 use crate::upgrade::{Tunnel, Upgraded};
 use crate::worker::HttpWorker;
@@ -197,6 +198,16 @@ impl Exchange {
         self.client
     }
 
+    /// The certificate that the client has shown in the TLS handshake, if it was asked for one.
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.peer.certificate.as_deref()
+    }
+
+    /// Whether it is one of many on an HTTP/2 connection.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.version == Some(Version::HTTP_2)
+    }
+
     /// Appends a field of its own to the access line.
     pub fn log_info(&self, field: impl Into<String>) {
         self.said.borrow_mut().log_info.push(field.into());
@@ -365,23 +376,41 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         // The state that is current now answers the whole request, whatever a reload brings.
         let worker = self.current.get();
-        let (head, incoming) = request.into_parts();
-        let mut head = Box::new(Head::new(head));
-        let survey = Survey::of(&head.parts.headers);
-        let exchange = Exchange::begin(worker.clone(), &head.parts, &survey, self.peer.clone());
-        let exchange = Rc::new(exchange);
-        self.clock.begin(exchange.clone(), worker.clone());
-        let clock = self.clock.clone();
-        let body = Body::new(incoming, clock.clone(), exchange.clone(), survey.expectation);
-        let admitted = admission::admit(&head.parts, &survey, &worker.limits);
-        admission::settle_host(&mut head.parts);
-        let admitted = admitted.map(|path| Request::new(head, path, body, exchange.clone()));
-        Box::pin(async move {
-            let response = respond(admitted, &worker, &exchange).await;
-            Ok(response.map(|body| Sending::new(body, exchange, clock)))
-        })
+        let answer = answer(worker, self.clock.clone(), self.peer.clone(), request);
+        Box::pin(async move { Ok(answer.await) })
     }
 }
+
+/// Begins an exchange and has it answered.
+pub(crate) fn answer(
+    worker: Rc<HttpWorker>,
+    clock: Rc<Clock>,
+    peer: Peer,
+    request: http::Request<Incoming>,
+) -> impl Future<Output = http::Response<Sending>> + 'static {
+    let (head, incoming) = request.into_parts();
+    let mut head = Box::new(Head::new(head));
+    let survey = Survey::of(&head.parts.headers);
+    let exchange = Rc::new(Exchange::begin(worker.clone(), &head.parts, &survey, peer));
+    clock.begin(exchange.clone(), worker.clone());
+    let body = Body::new(incoming, clock.clone(), exchange.clone(), survey.expectation);
+    let admitted = admission::admit(&head.parts, &survey, &worker.limits);
+    admission::settle_host(&mut head.parts);
+    let admitted = admitted.map(|path| Request::new(head, path, body, exchange.clone()));
+    async move {
+        let response = respond(admitted, &worker, &exchange).await;
+        response.map(|body| Sending::new(body, exchange, clock))
+    }
+}
+
+/// Headers that HTTP/2 does not have (RFC 9113 section 8.2.2).
+const CONNECTION_SPECIFIC: [HeaderName; 5] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
 
 /// An admitted request goes through the chain; an error or a panic becomes a response.
 async fn respond(
@@ -399,6 +428,13 @@ async fn respond(
     let mut response = answer.unwrap_or_else(|error| exchange.answer(error));
     exchange.sign(response.headers_mut());
     exchange.set_status(response.status());
+    if exchange.is_http2() {
+        // A stream ends for itself. What is left of its request is not worth a reset of it, which many
+        // clients take for the end of the response, too.
+        CONNECTION_SPECIFIC.iter().for_each(|name| drop(response.headers_mut().remove(name)));
+        exchange.leftover.take().let_come(worker.times.linger_total);
+        return response;
+    }
     if exchange.is_upgrading() {
         return response;
     }

@@ -36,6 +36,7 @@ mod plan;
 mod registry;
 mod routes;
 mod scope;
+mod tls;
 mod txn;
 mod upgrade;
 mod worker;
@@ -53,6 +54,7 @@ pub use exchange::Exchange;
 pub use http;
 pub use registry::Registry;
 pub use scope::Matched;
+pub use tls::ClientCertificate;
 pub use upgrade::Upgraded;
 
 /// The whole program, with these apps. Reads the process's arguments.

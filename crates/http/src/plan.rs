@@ -14,17 +14,22 @@ use brim_service::{
 };
 use brim_stats::{Layout, RollUp, Stat};
 
-use crate::connection;
+use crate::connection::{self, BAD_PROXY_HEADERS};
 use crate::error::ErrorPages;
 use crate::hidden;
 use crate::registry::{ConfiguredApp, Registry};
 use crate::routes;
 use crate::scope::Scope;
+use crate::tls::{FAILED_HANDSHAKES, TlsPlan};
 use crate::worker::{HttpWorker, SMALLEST_BUFFER};
 
 /// An allowance for what is kept of a connection beside hyper's buffers, in bytes. `make bench`
 /// prints what a parked one costs: about half of this.
 const KEPT: u64 = 4096;
+
+/// What rustls holds of a connection at most: a record that has not come whole, one that nobody has read,
+/// what the client does not take, and its own state; in bytes.
+const TLS_KEPT: u64 = (2 * 18 + 64 + 16) * 1024;
 
 /// The program: HTTP with these apps.
 pub(crate) struct Http {
@@ -36,6 +41,7 @@ pub(crate) struct HttpPlan {
     pub(crate) section: HttpSection,
     pub(crate) apps: Vec<PlannedApp>,
     pub(crate) error_pages: Arc<ErrorPages>,
+    pub(crate) tls: Option<TlsPlan>,
     settings: Settings,
 }
 
@@ -129,7 +135,9 @@ impl Http {
         let codes = section.count_status_codes.iter();
         let codes = codes.map(|code| Stat::sum(format!("status_{code}_count")));
         let of_apps = apps.iter().flat_map(|planned| planned.app.stats());
-        for stat in own.chain(classes).chain(codes).chain(of_apps) {
+        let of_tls = section.tls.is_on().then(|| Stat::sum(FAILED_HANDSHAKES));
+        let of_proxies = section.tls.proxy_protocol.then(|| Stat::sum(BAD_PROXY_HEADERS));
+        for stat in own.chain(of_tls).chain(of_proxies).chain(classes).chain(codes).chain(of_apps) {
             if let Err(conflict) = layout.declare(stat) {
                 problems.push(at_key(tree, section, "apps", conflict.to_string()));
             }
@@ -163,7 +171,12 @@ impl Program for Http {
             problems.extend(hidden::hidden(&section.name.section(), &apps));
         }
         let settings = settings(&section, layout);
-        let plan = HttpPlan { section, apps, error_pages, settings };
+        let (tls, troubles) = TlsPlan::read(&section.tls);
+        problems.extend(troubles.into_iter().map(|trouble| Problem {
+            severity: trouble.severity,
+            ..at_key(tree, &section, trouble.key, trouble.why)
+        }));
+        let plan = HttpPlan { section, apps, error_pages, tls, settings };
         ((!has_errors(&problems)).then_some(plan), problems)
     }
 
@@ -248,7 +261,12 @@ fn per_client(section: &HttpSection, workers: usize) -> Option<usize> {
 /// Bodies pass through them, piece by piece, unless an app collects them within its own limit.
 fn connection_memory(section: &HttpSection) -> u64 {
     let buffer = section.head_limit.max(SMALLEST_BUFFER) as u64;
-    2 * buffer + KEPT
+    let tls = if section.tls.is_on() { TLS_KEPT } else { 0 };
+    let http2 = match section.tls.is_on() && section.tls.http2 || section.tls.h2c {
+        true => connection::http2_memory(section),
+        false => 0,
+    };
+    2 * buffer + KEPT + tls + http2
 }
 
 fn no_section(tree: &Tree, name: &SectionName) -> Problem {

@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use brim_service::Stream;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::connection::Transport;
 use crate::exchange::Exchange;
 
 /// What an app does with a connection that it has upgraded.
@@ -39,15 +39,15 @@ impl std::fmt::Debug for Tunnel {
 /// through it counts as the bytes of its exchange. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Upgraded {
-    stream: Stream,
+    transport: Transport,
     /// What came behind the request's head.
     rest: Bytes,
     exchange: Rc<Exchange>,
 }
 
 impl Upgraded {
-    pub(crate) fn new(stream: Stream, rest: Bytes, exchange: Rc<Exchange>) -> Self {
-        Self { stream, rest, exchange }
+    pub(crate) fn new(transport: Transport, rest: Bytes, exchange: Rc<Exchange>) -> Self {
+        Self { transport, rest, exchange }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -67,7 +67,7 @@ impl AsyncRead for Upgraded {
         let this = self.get_mut();
         let before = buffer.filled().len();
         if this.rest.is_empty() {
-            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+            std::task::ready!(Pin::new(&mut this.transport).poll_read(cx, buffer))?;
         } else {
             let count = this.rest.len().min(buffer.remaining());
             buffer.put_slice(this.rest.get(..count).unwrap_or_default());
@@ -85,16 +85,16 @@ impl AsyncWrite for Upgraded {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        let written = Pin::new(&mut this.transport).poll_write(cx, bytes);
         this.note(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        Pin::new(&mut self.get_mut().transport).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().transport).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -103,11 +103,11 @@ impl AsyncWrite for Upgraded {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
+        let written = Pin::new(&mut this.transport).poll_write_vectored(cx, parts);
         this.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.transport.is_write_vectored()
     }
 }

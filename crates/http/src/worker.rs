@@ -10,12 +10,15 @@ use brim_service::{LogLimit, WorkerContext};
 use brim_stats::Counter;
 use http::HeaderValue;
 use hyper::server::conn::http1;
+use rustls::ServerConfig;
 
 use crate::access_log::AccessLog;
 use crate::app::AppContext;
 use crate::chain::{Chain, Link};
+use crate::connection::BAD_PROXY_HEADERS;
 use crate::error::ErrorPages;
 use crate::plan::HttpPlan;
+use crate::tls::{self, FAILED_HANDSHAKES};
 
 /// hyper's parser keeps this many header lines on its stack.
 const HEADERS_ON_STACK: usize = 100;
@@ -30,6 +33,7 @@ pub(crate) struct Times {
     pub(crate) body: Duration,
     pub(crate) body_min_rate: u64,
     pub(crate) write: Duration,
+    pub(crate) handshake: Duration,
     pub(crate) linger: Duration,
     pub(crate) linger_total: Duration,
     pub(crate) drain_tunnel: Duration,
@@ -44,6 +48,16 @@ pub(crate) struct Limits {
     pub(crate) body: u64,
     /// The largest body that any app takes.
     pub(crate) any_body: u64,
+    pub(crate) http2: Http2Limits,
+}
+
+/// What a client may do with an HTTP/2 connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Http2Limits {
+    pub(crate) streams: u32,
+    pub(crate) resets: usize,
+    pub(crate) control: u32,
+    pub(crate) window: u32,
 }
 
 /// The counters of every request.
@@ -54,9 +68,19 @@ pub(crate) struct Counters {
     classes: [Counter; 4],
     /// For the codes of `count_status_codes`.
     codes: Vec<(u16, Counter)>,
+    failed_handshakes: Counter,
+    bad_proxy_headers: Counter,
 }
 
 impl Counters {
+    pub(crate) fn count_failed_handshake(&self) {
+        self.failed_handshakes.incr();
+    }
+
+    pub(crate) fn count_bad_proxy_header(&self) {
+        self.bad_proxy_headers.incr();
+    }
+
     pub(crate) fn count(&self, status: u16) {
         self.requests.incr();
         let class = usize::from(status / 100).checked_sub(2);
@@ -86,6 +110,9 @@ pub(crate) struct HttpWorker {
     /// Responses tell their transaction.
     pub(crate) echo_txn: bool,
     pub(crate) protocol: http1::Builder,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) h2c: bool,
+    pub(crate) proxy_protocol: bool,
     conversations: Cell<usize>,
 }
 
@@ -97,6 +124,9 @@ impl HttpWorker {
             plan.apps.iter().map(|planned| Link::new(planned.app.build(&app), &planned.scope));
         let bodies = plan.apps.iter().filter_map(|planned| planned.scope.body_limit);
         let stats = &context.stats;
+        if let Some(tls) = plan.tls.as_ref().filter(|_| context.index == 0) {
+            tls::follow(&tls.certificates);
+        }
         let counters = Counters {
             requests: stats.counter("request_count"),
             classes: [2, 3, 4, 5].map(|class| stats.counter(&format!("status_{class}xx_count"))),
@@ -105,6 +135,8 @@ impl HttpWorker {
                 .iter()
                 .map(|code| (*code, stats.counter(&format!("status_{code}_count"))))
                 .collect(),
+            failed_handshakes: stats.counter(FAILED_HANDSHAKES),
+            bad_proxy_headers: stats.counter(BAD_PROXY_HEADERS),
         };
         Self {
             chain: Chain::new(links.collect(), section.body_limit),
@@ -116,6 +148,12 @@ impl HttpWorker {
                 uri: section.uri_limit,
                 body: section.body_limit,
                 any_body: bodies.fold(section.body_limit, u64::max),
+                http2: Http2Limits {
+                    streams: section.tls.http2_max_streams,
+                    resets: section.tls.http2_max_resets,
+                    control: section.tls.http2_max_control,
+                    window: section.tls.http2_window,
+                },
             },
             trusted_proxies: section.trusted_proxies.clone(),
             log: AccessLog::new(section),
@@ -124,6 +162,9 @@ impl HttpWorker {
             server: section.server.as_deref().and_then(|text| HeaderValue::try_from(text).ok()),
             echo_txn: section.echo_txn,
             protocol: protocol(section),
+            tls: plan.tls.as_ref().map(|tls| tls.config.clone()),
+            h2c: section.tls.h2c,
+            proxy_protocol: section.tls.proxy_protocol,
             conversations: Cell::new(0),
             context,
         }
@@ -159,6 +200,7 @@ fn times(section: &HttpSection) -> Times {
         body: section.body_timeout,
         body_min_rate: section.body_min_rate,
         write: section.write_timeout,
+        handshake: section.tls.handshake_timeout,
         linger: section.linger_timeout,
         linger_total: section.linger_time,
         drain_tunnel: section.drain_tunnel,

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::line::Line;
+use crate::tls::ClientCertificate;
 
 #[derive(Serialize)]
 struct Record<'a> {
@@ -11,6 +12,8 @@ struct Record<'a> {
     client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remote_user: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +56,7 @@ pub(crate) fn write(line: &Line<'_>, stamp: &str, out: &mut Vec<u8>) {
         time: stamp,
         client: line.client(),
         peer: line.peer(),
+        client_certificate: exchange.client_certificate().map(ClientCertificate::fingerprint),
         remote_user: said.remote_user.as_deref(),
         authenticated_user: said.authenticated_user.as_deref(),
         auth_token: header(&exchange.shown.auth_token),

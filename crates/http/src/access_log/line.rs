@@ -57,6 +57,7 @@ impl Line<'_> {
         match self.exchange.version? {
             Version::HTTP_10 => Some("HTTP/1.0"),
             Version::HTTP_11 => Some("HTTP/1.1"),
+            Version::HTTP_2 => Some("HTTP/2.0"),
             _ => None,
         }
     }

@@ -1,6 +1,8 @@
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -27,6 +29,14 @@ pub(crate) enum Leftover {
 }
 
 impl Leftover {
+    /// Reads and drops what comes, for so long at most.
+    pub(crate) fn let_come(self, time: Duration) {
+        let Self::Rest(mut incoming, _clock) = self else { return };
+        tokio::task::spawn_local(tokio::time::timeout(time, async move {
+            while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await {}
+        }));
+    }
+
     /// Reads and drops what has come already; true when that was all, so that the connection can be
     /// used again.
     pub(crate) async fn discard(self) -> bool {

@@ -115,6 +115,11 @@ impl Clock {
         self.since.set(Instant::now());
     }
 
+    /// Silence begins (anew): nothing of a request has come.
+    pub(crate) fn begin_silence(&self) {
+        self.enter(Phase::Idle);
+    }
+
     /// From now on this state's times count.
     pub(crate) fn serve_for(&self, worker: Rc<HttpWorker>) {
         *self.worker.borrow_mut() = worker;

@@ -3,20 +3,20 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use brim_service::Stream;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 
 use super::clock::Clock;
 use super::outgoing::{in_memory, warm};
+use super::transport::Transport;
 use crate::body::{Window, is_placeholder};
 use crate::error::Error;
 
-/// The socket while hyper holds it: tells the clock what comes and goes.
+/// The transport while hyper holds it: tells the clock what comes and goes.
 #[derive(Debug)]
 pub(crate) struct Io {
-    stream: Stream,
+    transport: Transport,
     /// What an earlier hyper had read and not used.
     rest: Bytes,
     clock: Rc<Clock>,
@@ -25,13 +25,16 @@ pub(crate) struct Io {
 }
 
 impl Io {
-    pub(crate) fn new(stream: Stream, rest: Bytes, clock: Rc<Clock>) -> Self {
-        clock.outgoing().enable();
-        Self { stream, rest, clock, warming: None }
+    pub(crate) fn new(transport: Transport, rest: Bytes, clock: Rc<Clock>) -> Self {
+        // Through TLS, files go as bytes.
+        if let Transport::Plain(_) = transport {
+            clock.outgoing().enable();
+        }
+        Self { transport, rest, clock, warming: None }
     }
 
-    pub(crate) fn into_stream(self) -> Stream {
-        self.stream
+    pub(crate) fn into_transport(self) -> Transport {
+        self.transport
     }
 
     /// Sends up to `wanted` bytes of the file that comes next.
@@ -69,8 +72,8 @@ impl Io {
                 window.warm.set(warmed.map_err(io::Error::other)??);
             }
             // There is no use in looking before the client takes more.
-            let writable = self.stream.poll_writable(cx);
-            self.note(&writable);
+            let writable = self.transport.stream().poll_writable(cx);
+            self.note(writable.is_pending(), 0);
             ready!(writable)?;
             let count = in_memory(window, wanted.min(window.left()))?;
             if count == 0 {
@@ -80,8 +83,9 @@ impl Io {
                 continue;
             }
             let count = usize::try_from(count).unwrap_or(usize::MAX);
-            let sent = self.stream.poll_send_file(cx, &window.file, window.offset(), count);
-            self.note(&sent);
+            let sent = self.transport.stream();
+            let sent = sent.poll_send_file(cx, &window.file, window.offset(), count);
+            self.note(sent.is_pending(), 0);
             return Poll::Ready(match ready!(sent) {
                 Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
                 sent => sent,
@@ -89,10 +93,12 @@ impl Io {
         }
     }
 
-    fn note<T>(&self, written: &Poll<io::Result<T>>) {
-        match written {
-            Poll::Pending => self.clock.write_blocks(),
-            Poll::Ready(_) => self.clock.write_goes(),
+    /// Tells the clock how writing went; `before`: what the kernel had taken of TLS by then.
+    fn note(&self, blocked: bool, before: u64) {
+        if blocked && self.transport.written() == before {
+            self.clock.write_blocks();
+        } else {
+            self.clock.write_goes();
         }
     }
 }
@@ -106,7 +112,7 @@ impl AsyncRead for Io {
         let this = self.get_mut();
         let before = buffer.filled().len();
         if this.rest.is_empty() {
-            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+            ready!(Pin::new(&mut this.transport).poll_read(cx, buffer))?;
         } else {
             let count = this.rest.len().min(buffer.remaining());
             buffer.put_slice(this.rest.get(..count).unwrap_or_default());
@@ -134,8 +140,9 @@ impl AsyncWrite for Io {
         if is_placeholder(bytes) {
             return this.poll_send_file(cx, bytes.len());
         }
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.note(&written);
+        let before = this.transport.written();
+        let written = Pin::new(&mut this.transport).poll_write(cx, bytes);
+        this.note(written.is_pending(), before);
         written
     }
 
@@ -150,14 +157,15 @@ impl AsyncWrite for Io {
         }
         // PLACEHOLDER: what stands for a file is not written, but the file is sent.
         let plain = parts.iter().take_while(|part| !is_placeholder(part)).count();
+        let before = this.transport.written();
         let written = match parts.split_at_checked(plain) {
             Some(([], [file, ..])) => return this.poll_send_file(cx, file.len()),
             // The head goes into one packet with the beginning of the file.
-            Some(([head], [_, ..])) => this.stream.poll_write_more(cx, head),
-            Some((plain, _)) => Pin::new(&mut this.stream).poll_write_vectored(cx, plain),
+            Some(([head], [_, ..])) => this.transport.stream().poll_write_more(cx, head),
+            Some((plain, _)) => Pin::new(&mut this.transport).poll_write_vectored(cx, plain),
             None => Poll::Ready(Ok(0)),
         };
-        this.note(&written);
+        this.note(written.is_pending(), before);
         written
     }
 
@@ -166,13 +174,20 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Transport::Tls(_) = this.transport {
+            let before = this.transport.written();
+            let flushed = Pin::new(&mut this.transport).poll_flush(cx);
+            this.note(flushed.is_pending(), before);
+            ready!(flushed)?;
+        }
         // hyper flushes when its own buffer is empty, so all of a response is with the kernel.
-        self.clock.flushed(cx);
+        this.clock.flushed(cx);
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().transport).poll_shutdown(cx)
     }
 }
 

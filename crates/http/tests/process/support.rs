@@ -1,14 +1,18 @@
 //! A daemon under test, and the client that talks to it.
 
+mod certificates;
 mod client;
 mod daemon;
+mod frames;
 mod home;
 mod upstream;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use certificates::{Authority, curl_tls, serve_tls};
 pub(crate) use client::{Client, Response, curl, get, post};
 pub(crate) use daemon::Daemon;
+pub(crate) use frames::{Frames, kind, literal};
 pub(crate) use home::{Home, example, finished, serve, serve_trial, trial_finished};
 pub(crate) use upstream::Upstream;
 

@@ -59,6 +59,11 @@ impl Daemon {
         self.home.address()
     }
 
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.address())
     }

@@ -1,0 +1,174 @@
+//! What comes before the first request: the PROXY protocol, TLS, and the choice of HTTP/1 or 2.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use brim_config::Address;
+use brim_service::Stream;
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use rustls::ServerConfig;
+use tokio::time::{Instant, timeout_at};
+
+use super::proxy_protocol::{self, BadHeader};
+use super::transport::Transport;
+use super::{Shell, Spoken};
+use crate::client::Peer;
+use crate::tls::{ClientCertificate, HTTP2};
+use crate::worker::HttpWorker;
+
+/// Bytes that are read at once to see what a client speaks. A TLS client's first words fit, mostly.
+const FIRST: usize = 2048;
+/// What a client that knows of HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+impl Shell {
+    /// Whether there is something before HTTP/1, for clients of this listener.
+    pub(super) fn has_to_open(&self) -> bool {
+        let worker = self.current.get();
+        worker.proxy_protocol || worker.h2c && !self.is_tcp() || self.tls(&worker).is_some()
+    }
+
+    /// TLS as clients of this listener have to speak it: not on a Unix socket, whose peers are on
+    /// this machine.
+    fn tls(&self, worker: &HttpWorker) -> Option<Arc<ServerConfig>> {
+        worker.tls.clone().filter(|_| self.is_tcp())
+    }
+
+    fn is_tcp(&self) -> bool {
+        matches!(*self.local, Address::Tcp(_))
+    }
+
+    /// Brings a connection to where requests begin.
+    pub(super) async fn open(&mut self, transport: Transport) -> Spoken {
+        let worker = self.current.get();
+        let Transport::Plain(stream) = transport else { return Spoken::Stuck };
+        let deadline = Instant::now() + worker.times.handshake;
+        let opened = self.begin(stream, &worker, deadline).await;
+        self.clock.begin_silence();
+        opened.unwrap_or_else(|spoken| spoken)
+    }
+
+    async fn begin(
+        &mut self,
+        stream: Stream,
+        worker: &HttpWorker,
+        deadline: Instant,
+    ) -> Result<Spoken, Spoken> {
+        let mut first = BytesMut::new();
+        if worker.proxy_protocol {
+            let header = self.proxy_header(&stream, &mut first, worker);
+            let client = timeout_at(deadline, header).await;
+            let client = client.unwrap_or(Err(Spoken::Unnamed(BadHeader::Late)))?;
+            if let Some(client) = client {
+                self.peer = Peer::new(Some(client));
+            }
+        }
+        match self.tls(worker) {
+            Some(config) => {
+                let hands = timeout_at(deadline, self.shake_hands(stream, first, config)).await;
+                let late = || Err(Spoken::Failed(None, io::ErrorKind::TimedOut.into()));
+                hands.unwrap_or_else(|_| late())
+            }
+            None if worker.h2c && !self.is_tcp() => {
+                let choice = timeout_at(deadline, choose(stream, first)).await;
+                choice.unwrap_or(Err(Spoken::Ended))
+            }
+            None => Ok(Spoken::Silent(Transport::Plain(stream), first.freeze())),
+        }
+    }
+
+    /// Reads the header of the PROXY protocol, and whom it names.
+    async fn proxy_header(
+        &self,
+        stream: &Stream,
+        first: &mut BytesMut,
+        worker: &HttpWorker,
+    ) -> Result<Option<std::net::SocketAddr>, Spoken> {
+        let trusted = &worker.trusted_proxies;
+        let anybody = trusted.networks.is_empty() && !trusted.unix;
+        if !anybody && !trusted.trusts(self.peer.address.map(|peer| peer.ip())) {
+            return Err(Spoken::Unnamed(BadHeader::Stranger));
+        }
+        loop {
+            let more = more(stream, first).await;
+            if !matches!(more, Ok(true)) {
+                return Err(Spoken::Unnamed(BadHeader::Absent));
+            }
+            match proxy_protocol::parse(first) {
+                Ok(None) => {}
+                Ok(Some(header)) => {
+                    let _ = first.split_to(header.length);
+                    return Ok(header.client);
+                }
+                Err(error) => return Err(Spoken::Unnamed(error)),
+            }
+        }
+    }
+
+    async fn shake_hands(
+        &mut self,
+        stream: Stream,
+        mut first: BytesMut,
+        config: Arc<ServerConfig>,
+    ) -> Result<Spoken, Spoken> {
+        if first.is_empty() {
+            match more(&stream, &mut first).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Spoken::Over(Transport::Plain(stream))),
+                Err(error) => return Err(Spoken::Failed(None, error)),
+            }
+        }
+        if first.first().is_some_and(u8::is_ascii_uppercase) {
+            self.clock.read(&first);
+            let status = StatusCode::BAD_REQUEST;
+            let plain = Transport::Plain(stream);
+            return Err(Spoken::Refused(plain, status, "this port speaks HTTPS"));
+        }
+        let transport = Transport::handshake(config, stream, first.freeze()).await;
+        let transport = transport
+            .map_err(|(error, stream)| Spoken::Failed(Some(Transport::Plain(stream)), error))?;
+        let session = transport.session();
+        let certificate = session.and_then(|session| session.peer_certificates()?.first());
+        self.peer.certificate = certificate.map(|shown| Rc::new(ClientCertificate::of(shown)));
+        match session.and_then(|session| session.alpn_protocol()) == Some(HTTP2) {
+            true => Ok(Spoken::Http2(transport, Bytes::new())),
+            false => Ok(Spoken::Silent(transport, Bytes::new())),
+        }
+    }
+}
+
+/// Sees whether a client without TLS begins with HTTP/2.
+async fn choose(stream: Stream, mut first: BytesMut) -> Result<Spoken, Spoken> {
+    while is_prefix(&first) && first.len() < PREFACE.len() {
+        if !matches!(more(&stream, &mut first).await, Ok(true)) {
+            break;
+        }
+    }
+    match first.starts_with(PREFACE) {
+        true => Ok(Spoken::Http2(Transport::Plain(stream), first.freeze())),
+        false => Ok(Spoken::Silent(Transport::Plain(stream), first.freeze())),
+    }
+}
+
+/// Whether more bytes may make the preface of it.
+fn is_prefix(first: &[u8]) -> bool {
+    first.iter().zip(PREFACE).all(|(a, b)| a == b)
+}
+
+/// Reads what is there, after waiting for it; false at the end.
+async fn more(stream: &Stream, bytes: &mut BytesMut) -> io::Result<bool> {
+    let length = bytes.len();
+    loop {
+        stream.readable().await?;
+        bytes.resize(length + FIRST, 0);
+        let read = stream.try_read(bytes.get_mut(length..).unwrap_or_default());
+        bytes.truncate(length + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(count) => return Ok(count > 0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
+
+use super::{Daemon, Home, example};
+
+/// Who signs the certificates of a test.
+pub(crate) struct Authority {
+    pub(crate) pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate and its key.
+pub(crate) struct Issued {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "the test's authority");
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    /// A certificate for these names.
+    pub(crate) fn issue(&self, names: &[&str]) -> Issued {
+        self.sign(names, |_| {})
+    }
+
+    /// One whose time is over.
+    pub(crate) fn expired(&self, name: &str) -> Issued {
+        self.sign(&[name], |params| params.not_after = date_time_ymd(2020, 1, 1))
+    }
+
+    /// One of a client.
+    pub(crate) fn client(&self, name: &str) -> Issued {
+        self.sign(&[name], |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        })
+    }
+
+    fn sign(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Issued {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names.clone()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, names[0].clone());
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Issued { certificate, key: key.serialize_pem() }
+    }
+}
+
+impl Home {
+    /// Writes a file of the test's own; its path.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Writes a pair as `NAME.crt` and `NAME.key`, and the lines of the configuration for it.
+    pub(crate) fn write_pair(&self, name: &str, issued: &Issued) -> String {
+        let certificate = self.write(&format!("{name}.crt"), &issued.certificate);
+        let key = self.write(&format!("{name}.key"), &issued.key);
+        format!("certfile = {}\nkeyfile = {}\n", certificate.display(), key.display())
+    }
+}
+
+/// A daemon for `example.test` with these further keys, and the apps of `examples/trial.rs`.
+pub(crate) fn serve_tls(keys: &str, authority: &Authority) -> Daemon {
+    let home = Home::new("").program(example("trial"));
+    home.write("ca.pem", &authority.pem);
+    let pair = home.write_pair("site", &authority.issue(&["example.test"]));
+    home.configure(&format!("{pair}{keys}"));
+    home.shared().start()
+}
+
+/// What `curl` says on its standard output, and whether it succeeded. The server is `example.test`.
+pub(crate) fn curl_tls(daemon: &Daemon, target: &str, arguments: &[&str]) -> (bool, String) {
+    let port = daemon.address().port();
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*"])
+        .arg("--cacert")
+        .arg(daemon.home.path("ca.pem"))
+        .args(["--connect-to", &format!("::127.0.0.1:{port}")])
+        .args(arguments)
+        .arg(format!("https://example.test{target}"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), text.into_owned())
+}
