@@ -51,7 +51,7 @@ pub(crate) enum End {
 pub struct Exchange {
     worker: Rc<HttpWorker>,
     pub(crate) start: Instant,
-    pub(crate) txn: Box<str>,
+    pub(crate) txn: txn::Txn,
     pub(crate) peer: Peer,
     pub(crate) client: Option<IpAddr>,
     pub(crate) client_text: Option<Rc<str>>,
