@@ -19,16 +19,9 @@ pub(crate) fn programs() -> &'static Path {
     PROGRAMS.get_or_init(|| {
         let folder = Path::new(env!("CARGO_BIN_EXE_brimctl")).parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
-        build.args([
-            "build",
-            "--quiet",
-            "--locked",
-            "-p",
-            "brim-http",
-            "-p",
-            "brim-launch",
-            "--bins",
-        ]);
+        // The whole workspace: of single packages the dependencies would have other features, and
+        // be built a second time.
+        build.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--tests"]);
         build.arg("--target-dir").arg(folder.parent().unwrap());
         if folder.ends_with("release") {
             build.arg("--release");
