@@ -153,5 +153,5 @@ fn idle(site: &Site, _: Rounds) -> io::Result<()> {
 }
 
 fn slow(site: &Site, _: Rounds) -> io::Result<()> {
-    slow::run(&brim(site, Front::Plain, Task::Files)?, site)
+    slow::run(&brim(site, Front::Plain, Task::FilesAndEcho)?, site)
 }

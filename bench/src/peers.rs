@@ -31,8 +31,10 @@ pub enum Front {
 pub enum Task {
     /// Sends a request's body back.
     Echo,
-    /// Serves the site's files. What is none, Brim sends back.
+    /// Serves the site's files.
     Files,
+    /// Sends the bodies of requests for [`ECHO`] back and serves the site's files.
+    FilesAndEcho,
     /// Asks this upstream.
     Proxy(SocketAddr),
 }
@@ -46,11 +48,11 @@ pub fn brim(site: &Site, front: Front, task: Task) -> io::Result<Server> {
         let (certificate, key) = (site.certfile(), site.keyfile());
         config += &format!("certfile = {}\nkeyfile = {}\n", certificate.display(), key.display());
     }
+    let site_section = format!("[site]\ncall = files\nroot = {}\n", site.files().display());
     config += &match task {
         Task::Echo => "apps = echo\n".to_owned(),
-        Task::Files => {
-            format!("apps = site echo\n[site]\ncall = files\nroot = {}\n", site.files().display())
-        }
+        Task::Files => format!("apps = site\n{site_section}"),
+        Task::FilesAndEcho => format!("apps = echo site\n{site_section}"),
         Task::Proxy(upstream) => {
             format!("apps = up\n[up]\ncall = proxy\nupstream = {upstream}\n")
         }
