@@ -5,25 +5,29 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::line::Line;
+use crate::txn::Txn;
 
 /// Appends the line.
 pub(crate) fn write(line: &Line<'_>, stamp: &str, out: &mut Vec<u8>) {
     let exchange = line.exchange;
     let said = exchange.said.borrow();
-    clean(out, line.client());
-    clean(out, line.peer());
+    clean(out, line.client().map(str::as_bytes));
+    clean(out, line.peer().map(str::as_bytes));
     field(out, exchange.shown.auth_token.as_ref().map(HeaderValue::as_bytes));
     text(out, said.remote_user.as_deref());
-    clean(out, Some(stamp));
+    clean(out, Some(stamp.as_bytes()));
     text(out, line.method());
     field(out, line.decoded_target().as_deref());
-    clean(out, line.protocol());
+    clean(out, line.protocol().map(str::as_bytes));
     number(out, u64::from(line.status));
     number(out, exchange.bytes_out.get());
     number(out, exchange.bytes_in.get());
     field(out, exchange.shown.referer.as_ref().map(HeaderValue::as_bytes));
     field(out, exchange.shown.user_agent.as_ref().map(HeaderValue::as_bytes));
-    text(out, Some(&exchange.txn));
+    match &exchange.txn {
+        Txn::Random(digits) => clean(out, Some(digits)),
+        Txn::Brought(txn) => field(out, Some(txn.as_bytes())),
+    }
     seconds(out, line.elapsed());
     text(out, line.broken.then_some("disconnect"));
     text(out, said.authenticated_user.as_deref());
@@ -80,8 +84,8 @@ fn escape(out: &mut Vec<u8>, mut bytes: &[u8]) {
 }
 
 /// A field of ours, in which nothing can need an escape.
-fn clean(out: &mut Vec<u8>, text: Option<&str>) {
-    out.extend_from_slice(text.unwrap_or("-").as_bytes());
+fn clean(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    out.extend_from_slice(bytes.unwrap_or(b"-"));
     out.push(b' ');
 }
 

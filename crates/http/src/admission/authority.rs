@@ -27,14 +27,11 @@ fn is_ipv6(address: Option<&[u8]>) -> bool {
 
 /// An IPv4 address is a name, too.
 fn is_name(mut name: &[u8]) -> bool {
-    while let Some((first, rest)) = name.split_first() {
-        name = match (first, rest) {
-            (b'%', [high, low, rest @ ..])
+    while let Some(odd) = name.iter().position(|byte| !IN_NAME[usize::from(*byte)]) {
+        name = match name.get(odd..) {
+            Some([b'%', high, low, rest @ ..])
                 if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
             {
-                rest
-            }
-            (byte, rest) if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(byte) => {
                 rest
             }
             _ => return false,
@@ -42,6 +39,22 @@ fn is_name(mut name: &[u8]) -> bool {
     }
     true
 }
+
+/// Bytes that stand for themselves in a name. A table, because every request has a name.
+const IN_NAME: [bool; 256] = {
+    let mut bytes = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        bytes[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut marks: &[u8] = b"-._~!$&'()*+;=";
+    while let [mark, rest @ ..] = marks {
+        bytes[*mark as usize] = true;
+        marks = rest;
+    }
+    bytes
+};
 
 /// Nothing, or a colon with digits or none.
 fn is_port(port: &[u8]) -> bool {
