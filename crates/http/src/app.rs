@@ -97,10 +97,13 @@ impl AppContext {
 }
 
 /// A request on its way through the chain.
+// Boxed whole: it is handed on several times, and each future on its way has room for it twice.
 #[derive(Debug)]
-pub struct Request {
-    // Boxed: a request is handed on several times, and this is the large part of it.
-    head: Box<Head>,
+pub struct Request(Box<Whole>);
+
+#[derive(Debug)]
+struct Whole {
+    head: Head,
     body: Body,
     exchange: Rc<Exchange>,
 }
@@ -113,31 +116,20 @@ pub(crate) struct Head {
     route: Option<Matched>,
 }
 
-impl Head {
-    pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts, path: RequestPath::default(), route: None }
-    }
-}
-
 impl Request {
-    pub(crate) fn new(
-        mut head: Box<Head>,
-        path: RequestPath,
-        body: Body,
-        exchange: Rc<Exchange>,
-    ) -> Self {
-        head.path = path;
-        Self { head, body, exchange }
+    pub(crate) fn new(parts: Parts, path: RequestPath, body: Body, exchange: Rc<Exchange>) -> Self {
+        let head = Head { parts, path, route: None };
+        Self(Box::new(Whole { head, body, exchange }))
     }
 
     /// The method.
     pub fn method(&self) -> &Method {
-        &self.head.parts.method
+        &self.0.head.parts.method
     }
 
     /// The target as it came.
     pub fn uri(&self) -> &Uri {
-        &self.head.parts.uri
+        &self.0.head.parts.uri
     }
 
     /// The path in the one form that counts: percent escapes decoded, `.` and `..` resolved, slashes in
@@ -148,17 +140,17 @@ impl Request {
 
     /// [`path`](Self::path) to the byte: what routes are matched against.
     pub fn path_bytes(&self) -> &[u8] {
-        self.head.path.decoded(self.head.parts.uri.path())
+        self.0.head.path.decoded(self.0.head.parts.uri.path())
     }
 
     /// The path for another server: without `.` and `..`, and else spelled as it came.
     pub fn forward_path(&self) -> &str {
-        self.head.path.forward(self.head.parts.uri.path())
+        self.0.head.path.forward(self.0.head.parts.uri.path())
     }
 
     /// The route by which the request came to this app; `None` where the app has none.
     pub fn route(&self) -> Option<&Matched> {
-        self.head.route.as_ref()
+        self.0.head.route.as_ref()
     }
 
     /// What [`path_bytes`](Self::path_bytes) has behind the route's prefix: all of it without a route.
@@ -169,7 +161,7 @@ impl Request {
 
     /// What [`forward_path`](Self::forward_path) has behind the route's prefix.
     pub fn forward_rest(&self) -> &str {
-        self.head.path.forward_behind(self.head.parts.uri.path(), self.prefix_length())
+        self.0.head.path.forward_behind(self.0.head.parts.uri.path(), self.prefix_length())
     }
 
     fn prefix_length(&self) -> usize {
@@ -179,7 +171,7 @@ impl Request {
     /// The host that the request is for, without its port: that of the target, where it names one (RFC
     /// 9112 section 3.2.2), else that of the `Host` header.
     pub fn host(&self) -> Option<HostName<'_>> {
-        let parts = &self.head.parts;
+        let parts = &self.0.head.parts;
         match parts.uri.authority() {
             Some(authority) => HostName::parse(authority.as_str()),
             None => HostName::parse(parts.headers.get(header::HOST)?.to_str().ok()?),
@@ -187,21 +179,21 @@ impl Request {
     }
 
     pub(crate) fn set_route(&mut self, route: Option<Matched>) {
-        self.head.route = route;
+        self.0.head.route = route;
     }
 
     pub(crate) fn limit_body(&mut self, limit: u64, timeout: Option<Duration>) {
-        self.body.limit_to(limit, timeout);
+        self.0.body.limit_to(limit, timeout);
     }
 
     /// Whether a body of the announced length is within a limit.
     pub(crate) fn body_within(&self, limit: u64) -> Result<(), Error> {
-        self.body.within(limit)
+        self.0.body.within(limit)
     }
 
     /// The target's query as it came, without the question mark.
     pub fn query(&self) -> Option<&str> {
-        self.head.parts.uri.query()
+        self.0.head.parts.uri.query()
     }
 
     /// The value of a query parameter, decoded; the last one where there are several.
@@ -217,41 +209,42 @@ impl Request {
 
     /// HTTP/1.0 or HTTP/1.1.
     pub fn version(&self) -> Version {
-        self.head.parts.version
+        self.0.head.parts.version
     }
 
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
-        &self.head.parts.headers
+        &self.0.head.parts.headers
     }
 
     /// The headers, to be changed for the apps that follow.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.head.parts.headers
+        &mut self.0.head.parts.headers
     }
 
     /// The body.
     pub fn body(&mut self) -> &mut Body {
-        &mut self.body
+        &mut self.0.body
     }
 
     /// The body, when the rest of the request is no longer needed.
     pub fn into_body(self) -> Body {
-        self.body
+        self.0.body
     }
 
     pub(crate) fn into_parts(self) -> (Box<Head>, Body, Rc<Exchange>) {
-        (self.head, self.body, self.exchange)
+        let Whole { head, body, exchange } = *self.0;
+        (Box::new(head), body, exchange)
     }
 
     /// The exchange: transaction id, addresses, what the access line says.
     pub fn exchange(&self) -> &Exchange {
-        &self.exchange
+        &self.0.exchange
     }
 
     /// The exchange, for an app that needs it after it has passed the request on.
     pub fn shared_exchange(&self) -> Rc<Exchange> {
-        self.exchange.clone()
+        self.0.exchange.clone()
     }
 }
 

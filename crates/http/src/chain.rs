@@ -51,8 +51,11 @@ impl Chain {
     }
 
     /// Gives a request to the first app.
-    pub(crate) async fn enter(chain: &Rc<Self>, request: Request) -> Result<Response, Error> {
-        Next { chain: chain.clone(), position: 0 }.call(request).await
+    pub(crate) fn enter(
+        chain: &Rc<Self>,
+        request: Request,
+    ) -> impl Future<Output = Result<Response, Error>> + use<> {
+        Next { chain: chain.clone(), position: 0 }.call(request)
     }
 }
 

@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 
 use crate::access_log::Line;
 use crate::admission::{self, Survey};
-use crate::app::{Head, Request};
+use crate::app::Request;
 use crate::body::{Body, Leftover, Response, Sending};
 use crate::chain::Chain;
 use crate::client::{self, Peer};
@@ -377,7 +377,8 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         // The state that is current now answers the whole request, whatever a reload brings.
         let worker = self.current.get();
         let answer = answer(worker, self.clock.clone(), self.peer.clone(), request);
-        Box::pin(async move { Ok(answer.await) })
+        // Not in an `async` block, which would have room for it twice.
+        Box::pin(answer.map(Ok))
     }
 }
 
@@ -388,14 +389,13 @@ pub(crate) fn answer(
     peer: Peer,
     request: http::Request<Incoming>,
 ) -> impl Future<Output = http::Response<Sending>> + 'static {
-    let (head, incoming) = request.into_parts();
-    let mut head = Box::new(Head::new(head));
-    let survey = Survey::of(&head.parts.headers);
-    let exchange = Rc::new(Exchange::begin(worker.clone(), &head.parts, &survey, peer));
+    let (mut head, incoming) = request.into_parts();
+    let survey = Survey::of(&head.headers);
+    let exchange = Rc::new(Exchange::begin(worker.clone(), &head, &survey, peer));
     clock.begin(exchange.clone(), worker.clone());
     let body = Body::new(incoming, clock.clone(), exchange.clone(), survey.expectation);
-    let admitted = admission::admit(&head.parts, &survey, &worker.limits);
-    admission::settle_host(&mut head.parts);
+    let admitted = admission::admit(&head, &survey, &worker.limits);
+    admission::settle_host(&mut head);
     let admitted = admitted.map(|path| Request::new(head, path, body, exchange.clone()));
     async move {
         let response = respond(admitted, &worker, &exchange).await;
