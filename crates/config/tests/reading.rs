@@ -94,7 +94,8 @@ fn the_example_file_names_every_key_with_its_default() {
 fn uncommented(line: &str) -> &str {
     let Some(bare) = line.strip_prefix('#') else { return line };
     let key = bare.split(" =").next().unwrap_or_default();
-    let entry = bare.contains(" =") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let entry =
+        bare.contains(" =") && key.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     if entry || bare.starts_with('[') { bare } else { line }
 }
 
