@@ -22,6 +22,13 @@ pub(crate) fn programs() -> &'static Path {
         // The whole workspace: of single packages the dependencies would have other features, and
         // be built a second time.
         build.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--tests"]);
+        // Of the package that is tested. Build scripts (ring's) run again when these change, and
+        // everything above them is built anew, here and then by whoever builds next.
+        for (name, _) in std::env::vars() {
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                build.env_remove(name);
+            }
+        }
         build.arg("--target-dir").arg(folder.parent().unwrap());
         if folder.ends_with("release") {
             build.arg("--release");
