@@ -9,12 +9,17 @@ use super::listen::Listening;
 /// Two lines for each listener: its URL, and a curl command.
 pub(super) fn of(tree: &Tree, name: &SectionName, listening: &[Listening]) -> String {
     let (path, arguments) = example(tree, name);
+    // A certificate for a try is nobody's.
+    let (scheme, trust) = match HttpSection::read(tree, name).0.tls.is_on() {
+        true => ("https", "--insecure "),
+        false => ("http", ""),
+    };
     listening
         .iter()
         .map(|listener| match &listener.address {
             Address::Tcp(address) => {
-                let url = format!("http://{}", reachable(*address));
-                format!("{url}/\n    curl {url}{path}{arguments}\n")
+                let url = format!("{scheme}://{}", reachable(*address));
+                format!("{url}/\n    curl {trust}{url}{path}{arguments}\n")
             }
             Address::Unix(file) => format!(
                 "{}\n    curl --unix-socket {} http://localhost{path}{arguments}\n",

@@ -3,6 +3,7 @@
 
 mod bench;
 mod check;
+mod examples;
 mod routes;
 mod run;
 mod servers;
