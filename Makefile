@@ -77,7 +77,7 @@ endif
 
 system-test: setup
 	@test -f $(deb) || $(MAKE) deb
-	BRIM_DEB=$(deb) $(CARGO) test --locked -p brim-tests --test system
+	BRIM_DEB=$(deb) $(CARGO) test --locked --workspace --test system
 
 # PARTS="small tls" measures only these; bench/README.md lists them.
 bench: setup-bench
