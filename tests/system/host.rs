@@ -35,6 +35,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("wrk", "wrk"),
     ("python3", "python3"),
+    ("slowhttptest", "slowhttptest"),
     ("lintian", "lintian"),
     ("dpkg-deb", "dpkg"),
     ("mandoc", "mandoc"),

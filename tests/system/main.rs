@@ -15,17 +15,21 @@
 #![forbid(unsafe_code)]
 
 mod bus;
+mod certificate;
 mod client;
 mod configure;
 mod control;
 mod endure;
+mod front;
 mod generate;
 mod host;
 mod limits;
 mod load;
 mod machine;
+mod mixed;
 mod package;
 mod serve;
+mod upstream;
 mod wait;
 
 use std::process::ExitCode;
@@ -42,6 +46,7 @@ fn trials() -> Vec<Trial> {
     trials.extend(control::trials());
     trials.extend(limits::trials());
     trials.extend(endure::trials());
+    trials.extend(front::trials());
     trials
 }
 
