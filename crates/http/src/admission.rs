@@ -76,6 +76,7 @@ pub(crate) fn admit(
     }
     target(head)?;
     host(head.version, survey)?;
+    values(head)?;
     framing(survey)?;
     if survey.odd_expectation {
         let reason = "the only expectation is 100-continue";
@@ -122,7 +123,11 @@ fn target(head: &Parts) -> Result<(), Error> {
         (None, None) if uri.path() == "*" => {
             (head.method == Method::OPTIONS, "the target * is for OPTIONS only")
         }
-        (None, None) => (true, ""),
+        // HTTP/2 may have a query alone.
+        (None, None) => {
+            let begins = uri.path_and_query().is_some_and(|path| path.as_str().starts_with('/'));
+            (begins, "the target does not begin with a slash")
+        }
         (None, Some(_)) => (false, "the target is neither a path nor a URL"),
         // RFC 9110 section 4.2: a host, and no user.
         (Some("http" | "https"), Some(authority)) => {
@@ -153,6 +158,18 @@ pub(crate) fn settle_host(head: &mut Parts) {
     if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
         head.headers.insert(header::HOST, host);
     }
+}
+
+/// RFC 9113 section 8.2.1: white space around a value, which HTTP/1 takes off while it reads.
+fn values(head: &Parts) -> Result<(), Error> {
+    let is_padded = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        [value.first(), value.last()].iter().flatten().any(|byte| matches!(byte, b' ' | b'\t'))
+    };
+    if head.version == Version::HTTP_2 && head.headers.values().any(is_padded) {
+        return refuse(StatusCode::BAD_REQUEST, "there is white space around a header's value");
+    }
+    Ok(())
 }
 
 /// RFC 9112 section 6: one way to tell where a body ends. (hyper takes out a Content-Length beside a

@@ -7,6 +7,7 @@ pub(crate) mod answers;
 mod chunks;
 mod codings;
 mod hosts;
+mod http2;
 mod lengths;
 mod lines;
 mod request_lines;
