@@ -1,0 +1,2 @@
+//! Background daemons.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The gateway between front ends and handlers.
+#![forbid(unsafe_code)]

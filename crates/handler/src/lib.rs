@@ -1,0 +1,2 @@
+//! Handlers in Rust.
+#![forbid(unsafe_code)]

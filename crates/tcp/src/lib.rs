@@ -1,0 +1,2 @@
+//! TCP servers.
+#![forbid(unsafe_code)]

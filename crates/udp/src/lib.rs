@@ -1,0 +1,2 @@
+//! UDP servers.
+#![forbid(unsafe_code)]
