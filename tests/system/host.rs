@@ -4,6 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -65,6 +66,12 @@ pub(crate) fn prepare() -> Result<(), String> {
     if !package().is_file() {
         let package = package();
         return Err(format!("no package at {}; run `make deb`", package.display()));
+    }
+    // apt verifies signatures as a user of its own, and says nothing of this when it fails.
+    let null = fs::metadata("/dev/null").map_err(|error| format!("/dev/null: {error}"))?;
+    if null.mode() & 0o666 != 0o666 {
+        let mode = null.mode() & 0o7777;
+        return Err(format!("/dev/null has mode {mode:o}: make it 666, or apt cannot work"));
     }
     make_root().map_err(|error| format!("the root file system: {error}"))
 }
