@@ -91,8 +91,10 @@ pub(crate) struct Seen {
     pub(crate) failures: Vec<String>,
     /// From each request to its whole answer.
     pub(crate) times: Vec<Duration>,
-    /// Requests of HTTP/2 that a server which was about to go had not looked at.
-    pub(crate) repeated: usize,
+    /// Requests of HTTP/2 that found their connection about to end before they were sent.
+    pub(crate) unsent: usize,
+    /// Requests of HTTP/2 that were sent, and that a server which was about to go had not looked at.
+    pub(crate) unprocessed: usize,
     /// When there was an answer with another status than 200 for the last time.
     pub(crate) last_odd: Option<Instant>,
 }
@@ -139,9 +141,10 @@ impl fmt::Display for Seen {
         }
         write!(
             f,
-            "{} failures, {} repeated, median {:?}, p99 {:?}, slowest {:?}",
+            "{} failures, {} unsent and {} unprocessed ones repeated, median {:?}, p99 {:?}, slowest {:?}",
             self.failures.len(),
-            self.repeated,
+            self.unsent,
+            self.unprocessed,
             self.within(0.5),
             self.within(0.99),
             self.within(1.0)
@@ -322,7 +325,9 @@ impl Client {
                     let error = failed.into_error();
                     if left > 0 && (unsent || is_unprocessed(&error)) {
                         left -= 1;
-                        self.seen.lock().expect("clients do not panic").repeated += 1;
+                        let mut seen = self.seen.lock().expect("clients do not panic");
+                        seen.unsent += usize::from(unsent);
+                        seen.unprocessed += usize::from(!unsent);
                         continue;
                     }
                     return Err(error.into());
