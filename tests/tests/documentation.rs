@@ -8,6 +8,7 @@ use brim_config::{HttpSection, Listener, SectionName, Tree, has_errors};
 
 const SOURCE: &str = concat!(
     include_str!("../../crates/config/src/http.rs"),
+    include_str!("../../crates/config/src/server.rs"),
     include_str!("../../crates/config/src/tls.rs")
 );
 const SCOPE: &str = include_str!("../../crates/http/src/scope.rs");
@@ -82,7 +83,8 @@ fn read(folder: &Path, text: &str) -> HttpSection {
     let (mut section, problems) =
         HttpSection::read(&tree, &SectionName::parse("wsgi").expect("a name"));
     assert!(problems.is_empty(), "{}", list(&problems));
-    section.listeners = section
+    section.server.listeners = section
+        .server
         .listeners
         .into_iter()
         .map(|listener| Listener { origin: None, ..listener })

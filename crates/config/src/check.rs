@@ -1,13 +1,14 @@
 //! What is wrong with a configuration as a whole.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 
-use crate::address::{Address, Listener};
-use crate::http::HttpSection;
+use crate::address::{Address, Listener, SocketType};
 use crate::name::{Kind, SectionName};
 use crate::nearest::nearest;
 use crate::problem::{Cause, Origin, Problem, Severity};
 use crate::reader::Reader;
+use crate::server::{ServerSection, by_kind};
 use crate::tree::{DEFAULTS, Section, Tree};
 
 /// Checks everything that needs no app: each section that Brim owns is read whole, and beyond that
@@ -20,16 +21,17 @@ pub fn check(tree: &Tree) -> Vec<Problem> {
     for section in tree.sections() {
         let Ok(name) = SectionName::parse(&section.name) else { continue };
         referred.extend(references(section));
-        if name.kind != Kind::Wsgi {
-            let cause = Cause::KindNotYet { kind: name.kind };
-            problems.push(about(section, Severity::Error, cause));
-            continue;
-        }
         let mut reader = Reader::with_fallback(tree, &section.name);
-        let http = HttpSection::take(tree, &name, &mut reader);
+        let server = match by_kind(tree, &name, &mut reader) {
+            Ok(server) => server,
+            Err(cause) => {
+                problems.push(about(section, Severity::Error, cause));
+                continue;
+            }
+        };
         let own = |problem: &Problem| problem.section.as_deref() != Some(DEFAULTS);
         problems.extend(reader.finish().into_iter().filter(own));
-        for listener in http.listeners {
+        for listener in server.into_iter().flat_map(|server| server.listeners) {
             problems.extend(taken.add(section, listener));
         }
     }
@@ -41,18 +43,18 @@ pub fn check(tree: &Tree) -> Vec<Problem> {
 /// else is wrong.
 pub fn listeners(tree: &Tree) -> Vec<(SectionName, Vec<Listener>)> {
     tree.instances()
-        .filter(|name| name.kind == Kind::Wsgi)
-        .map(|name| {
-            let listeners = HttpSection::read(tree, &name).0.listeners;
-            (name, listeners)
-        })
+        .filter_map(|name| Some((ServerSection::read(tree, &name)?.listeners, name)))
+        .map(|(listeners, name)| (name, listeners))
         .collect()
 }
 
 /// What is wrong in `[brim]`, whichever sections use it.
 pub(crate) fn defaults(tree: &Tree) -> Vec<Problem> {
     let mut reader = Reader::new(tree, DEFAULTS);
-    HttpSection::take(tree, &SectionName { kind: Kind::Wsgi, name: None }, &mut reader);
+    for kind in Kind::ALL {
+        // Of a kind that this version does not have there is nothing to be known.
+        let _ = by_kind(tree, &SectionName { kind, name: None }, &mut reader);
+    }
     reader.finish()
 }
 
@@ -92,9 +94,23 @@ fn about(section: &Section, severity: Severity, cause: Cause) -> Problem {
 /// The addresses of the sections so far.
 #[derive(Default)]
 struct Taken<'a> {
-    exact: HashMap<Address, Owner<'a>>,
-    /// For each family and port: its first listener, and the wildcard's.
-    ports: HashMap<(bool, u16), (Owner<'a>, Option<Owner<'a>>)>,
+    exact: HashMap<(SocketType, Address), Owner<'a>>,
+    /// For each port: its first listener, and the wildcard's.
+    ports: HashMap<Port, (Owner<'a>, Option<Owner<'a>>)>,
+}
+
+/// TCP and UDP have ports of their own, and so have IPv4 and IPv6.
+#[derive(PartialEq, Eq, Hash)]
+struct Port {
+    socket_type: SocketType,
+    ipv4: bool,
+    number: u16,
+}
+
+impl Port {
+    fn of(listener: &Listener, tcp: SocketAddr) -> Self {
+        Self { socket_type: listener.socket_type, ipv4: tcp.is_ipv4(), number: tcp.port() }
+    }
 }
 
 #[derive(Clone)]
@@ -107,34 +123,43 @@ impl<'a> Taken<'a> {
     /// Adds a listener, or tells which one of another section has its place already.
     fn add(&mut self, section: &'a Section, listener: Listener) -> Option<Problem> {
         let new = Owner { section: &section.name, listener };
-        if let Some(other) = self.conflict(&new.listener.address)
+        if let Some(other) = self.conflict(&new.listener)
             && other.section != new.section
         {
             return Some(new.taken_by(other, &section.origin));
         }
         if let Address::Tcp(tcp) = &new.listener.address {
             let wildcard = tcp.ip().is_unspecified().then(|| new.clone());
-            let key = (tcp.is_ipv4(), tcp.port());
+            let key = Port::of(&new.listener, *tcp);
             let (_, known) = self.ports.entry(key).or_insert_with(|| (new.clone(), None));
             *known = known.take().or(wildcard);
         }
-        self.exact.insert(new.listener.address.clone(), new);
+        self.exact.insert(place(&new.listener), new);
         None
     }
 
-    fn conflict(&self, address: &Address) -> Option<&Owner<'a>> {
-        if let Some(same) =
-            self.exact.get(address).filter(|same| same.listener.address.overlaps(address))
-        {
+    fn conflict(&self, listener: &Listener) -> Option<&Owner<'a>> {
+        let address = &listener.address;
+        let exact = self.exact.get(&place(listener));
+        if let Some(same) = exact.filter(|same| same.listener.address.overlaps(address)) {
             return Some(same);
         }
         let Address::Tcp(tcp) = address else { return None };
         if tcp.port() == 0 {
             return None;
         }
-        let (first, wildcard) = self.ports.get(&(tcp.is_ipv4(), tcp.port()))?;
+        let (first, wildcard) = self.ports.get(&Port::of(listener, *tcp))?;
         if tcp.ip().is_unspecified() { Some(first) } else { wildcard.as_ref() }
     }
+}
+
+/// What only one socket can have. A path holds one socket, whatever its type.
+fn place(listener: &Listener) -> (SocketType, Address) {
+    let socket_type = match listener.address {
+        Address::Tcp(_) => listener.socket_type,
+        Address::Unix(_) => SocketType::Stream,
+    };
+    (socket_type, listener.address.clone())
 }
 
 impl Owner<'_> {

@@ -7,7 +7,7 @@
 //! 3. [`Tree`]: all files merged, later ones win key by key;
 //! 4. `value`: one value to a Rust type, by serde;
 //! 5. [`Reader`]: the keys of one section, each once, and what is left over;
-//! 6. [`HttpSection`]: all keys of a kind of section;
+//! 6. [`ServerSection`], [`HttpSection`]: all keys of a kind of section;
 //! 7. [`check()`]: what is wrong beyond single sections.
 //!
 //! Beside them: [`RoutePattern`] and [`HostPattern`], values that are matched against requests.
@@ -22,6 +22,7 @@ mod bounded;
 mod check;
 mod files;
 mod http;
+mod keys;
 mod listen;
 mod name;
 mod nearest;
@@ -31,13 +32,14 @@ mod reader;
 mod resolve;
 mod route;
 mod scan;
+mod server;
 mod tls;
 mod tree;
 mod value;
 
 pub use address::{Address, BadAddress, Listener, SocketType};
 pub use check::{check, listeners};
-pub use http::{AccessLog, AccessLogFormat, HttpSection, LogLevel, Start, TrustedProxies, Workers};
+pub use http::{AccessLog, AccessLogFormat, HttpSection};
 pub use name::{Kind, NAME_MAX, SectionName};
 pub use problem::{Cause, NameRule, Origin, Problem, Severity, has_errors};
 pub use quantity::{AbsolutePath, Count, Flag, Size, SizeWithin, Span, Timeout};
@@ -45,6 +47,7 @@ pub use reader::Reader;
 pub use route::{
     BadHost, BadPath, BadRoute, HostName, HostPattern, RequestPath, RouteFault, RoutePattern,
 };
+pub use server::{LogLevel, ServerSection, Start, TrustedProxies, Workers, no_section};
 pub use tls::{ClientCert, TlsKeys};
 pub use tree::{Entry, Section, Tree};
 pub use value::{ValueError, parse as parse_value};

@@ -6,7 +6,7 @@ use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 
 use crate::address::{Address, Listener, SocketType, parse_ip};
-use crate::problem::{Cause, Severity};
+use crate::problem::{Cause, Origin, Severity};
 use crate::reader::Reader;
 use crate::tree::Entry;
 
@@ -15,7 +15,19 @@ const LISTENERS_MAX: usize = 256;
 
 /// Takes `listen`, `ip` and `port`. What is bad is left out; a section without any of them listens
 /// on `*:80`.
-pub(crate) fn read_listeners(r: &mut Reader<'_>, any_port: bool) -> Vec<Listener> {
+pub(crate) fn read_listeners(
+    r: &mut Reader<'_>,
+    socket_type: SocketType,
+    any_port: bool,
+) -> Vec<Listener> {
+    let listeners = read_addresses(r, any_port).into_iter();
+    listeners.map(|(address, origin)| Listener { address, socket_type, origin }).collect()
+}
+
+/// An address, and where it is written.
+type Written = (Address, Option<Origin>);
+
+fn read_addresses(r: &mut Reader<'_>, any_port: bool) -> Vec<Written> {
     let listen = r.own_entry("listen");
     let ip = r.own_entry("ip");
     let port = r.own_entry("port");
@@ -40,18 +52,18 @@ fn from_parts(
     ip: Option<&Entry>,
     port: Option<&Entry>,
     any_port: bool,
-) -> Option<Listener> {
+) -> Option<Written> {
     let address = ip.map_or(Some(Ip(Ipv4Addr::UNSPECIFIED.into())), |entry| r.parse(entry));
     let number = port.map_or(Some(Port(80)), |entry| {
         r.parse(entry).filter(|port| accept(r, entry, *port, any_port))
     });
     let address = Address::Tcp(SocketAddr::new(address?.0, number?.0));
     let origin = port.or(ip).map(|entry| entry.origin.clone()).or_else(|| r.origin("port"));
-    Some(Listener { address, socket_type: SocketType::Stream, origin })
+    Some((address, origin))
 }
 
-fn from_list(r: &mut Reader<'_>, listen: &Entry, any_port: bool) -> Vec<Listener> {
-    let mut listeners: Vec<Listener> = Vec::new();
+fn from_list(r: &mut Reader<'_>, listen: &Entry, any_port: bool) -> Vec<Written> {
+    let mut listeners: Vec<Written> = Vec::new();
     for address in r.elements::<Address>(listen).into_iter().flatten() {
         if listeners.len() == LISTENERS_MAX {
             r.note_at(listen, Severity::Error, Cause::TooManyAddresses { limit: LISTENERS_MAX });
@@ -62,21 +74,20 @@ fn from_list(r: &mut Reader<'_>, listen: &Entry, any_port: bool) -> Vec<Listener
         {
             continue;
         }
-        if let Some(taken) = listeners.iter().find(|taken| taken.address.overlaps(&address)) {
+        if let Some((taken, _)) = listeners.iter().find(|(taken, _)| taken.overlaps(&address)) {
             let cause = Cause::AddressTaken {
                 address: address.to_string(),
-                other_address: taken.address.to_string(),
+                other_address: taken.to_string(),
                 other: r.name().to_owned(),
                 origin: None,
             };
-            let same = taken.address == address;
+            let same = *taken == address;
             r.note_at(listen, Severity::Error, cause);
             if same {
                 continue;
             }
         }
-        let origin = Some(listen.origin.clone());
-        listeners.push(Listener { address, socket_type: SocketType::Stream, origin });
+        listeners.push((address, Some(listen.origin.clone())));
     }
     listeners
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::http::narrow;
+use crate::keys::narrow;
 use crate::quantity::{AbsolutePath, Count, SizeWithin, Timeout};
 use crate::reader::Reader;
 

@@ -50,21 +50,25 @@ fn repository(path: &str) -> PathBuf {
 fn a_section_that_says_nothing_has_the_documented_defaults() {
     let (http, problems) = wsgi(&Tree::default(), "wsgi");
     assert!(problems.is_empty());
-    assert_eq!(http.listeners.len(), 1);
-    assert_eq!(http.listeners[0].address.to_string(), "0.0.0.0:80");
-    assert_eq!((http.backlog, http.concurrent_per_worker), (4096, 16384));
-    assert_eq!((http.workers, http.start, http.program), (Workers::Auto, Start::Always, None));
+    let server = &http.server;
+    assert_eq!(server.listeners.len(), 1);
+    assert_eq!(server.listeners[0].address.to_string(), "0.0.0.0:80");
+    assert_eq!((server.backlog, server.concurrent_per_worker), (4096, 16384));
+    assert_eq!(
+        (server.workers, server.start, server.program.as_deref()),
+        (Workers::Auto, Start::Always, None)
+    );
     assert_eq!((http.head_timeout, http.idle_timeout), (secs(20), secs(60)));
     assert_eq!((http.body_timeout, http.body_min_rate), (secs(30), 512));
     assert_eq!((http.write_timeout, http.client_timeout), (secs(60), None));
     assert_eq!((http.head_limit, http.header_limit, http.uri_limit), (32768, 100, 8192));
     assert_eq!(http.body_limit, 16 << 20);
     assert_eq!((http.linger_timeout, http.linger_time), (secs(2), secs(30)));
-    assert_eq!((http.drain_timeout, http.drain_idle), (secs(30), secs(1)));
-    assert_eq!((http.access_log, http.log_level), (AccessLog::File, LogLevel::Info));
+    assert_eq!((server.drain_timeout, server.drain_idle), (secs(30), secs(1)));
+    assert_eq!((http.access_log, server.log_level), (AccessLog::File, LogLevel::Info));
     assert_eq!(http.count_status_codes, [404, 408, 499, 501]);
     assert!(!http.log_headers && !http.log_auth_tokens && http.apps.is_empty());
-    assert!(!http.trusted_proxies.unix && http.trusted_proxies.networks.is_empty());
+    assert!(!server.trusted_proxies.unix && server.trusted_proxies.networks.is_empty());
 }
 
 fn secs(seconds: u64) -> Duration {
@@ -84,7 +88,7 @@ fn the_example_file_names_every_key_with_its_default() {
     let (mut found, problems) = wsgi(&example, "wsgi");
     assert!(problems.is_empty(), "{}", shown(&problems));
     let (expected, _) = wsgi(&Tree::default(), "wsgi");
-    for listener in &mut found.listeners {
+    for listener in &mut found.server.listeners {
         listener.origin = None;
     }
     assert_eq!(found, expected);
@@ -115,9 +119,9 @@ fn a_key_is_looked_up_in_the_section_and_then_in_brim() {
     );
     let (main, _) = wsgi(&tree, "wsgi");
     let (named, _) = wsgi(&tree, "wsgi:x");
-    assert_eq!((main.workers, named.workers), (Workers::Count(3), Workers::Count(3)));
-    assert_eq!(main.listeners[0].address.to_string(), "0.0.0.0:8001");
-    assert_eq!(named.listeners[0].address.to_string(), "0.0.0.0:8000");
+    assert_eq!((main.server.workers, named.server.workers), (Workers::Count(3), Workers::Count(3)));
+    assert_eq!(main.server.listeners[0].address.to_string(), "0.0.0.0:8001");
+    assert_eq!(named.server.listeners[0].address.to_string(), "0.0.0.0:8000");
     assert_eq!(
         (main.idle_timeout, main.body_timeout, main.head_timeout),
         (secs(9), secs(9), secs(20))
@@ -128,7 +132,7 @@ fn a_key_is_looked_up_in_the_section_and_then_in_brim() {
 fn a_bad_section_has_defaults_where_it_is_bad_and_all_problems() {
     let tree = tree("[wsgi]\nport = 8001\nworkers = many\nprot = 1\nhead_timeout = 5\n");
     let (http, problems) = wsgi(&tree, "wsgi");
-    assert_eq!((http.workers, http.head_timeout), (Workers::Auto, secs(5)));
+    assert_eq!((http.server.workers, http.head_timeout), (Workers::Auto, secs(5)));
     assert!(has_errors(&problems));
     assert_eq!(
         shown(&problems),
@@ -180,7 +184,7 @@ fn any_port_is_for_a_single_file_alone() {
 #[test]
 fn trusted_proxies_are_networks_addresses_and_the_word_unix() {
     let tree = tree("[wsgi]\ntrusted_proxies = 10.0.0.0/8 ::1 unix\n");
-    let trusted = wsgi(&tree, "wsgi").0.trusted_proxies;
+    let trusted = wsgi(&tree, "wsgi").0.server.trusted_proxies;
     for peer in ["10.1.2.3", "::1", "::ffff:10.1.2.3"] {
         assert!(trusted.trusts(Some(peer.parse().unwrap())), "{peer}");
     }

@@ -66,7 +66,7 @@ pub(crate) fn routes(source: &Source, question: &Question) -> Result<Exit, Error
 fn listening(loaded: &Loaded<'_>, url: &str, sections: &mut Vec<SectionName>) {
     let Some(port) = port(url) else { return };
     let listens = |name: &SectionName| {
-        let listeners = HttpSection::read(&loaded.tree, name).0.listeners;
+        let listeners = HttpSection::read(&loaded.tree, name).0.server.listeners;
         let mut addresses = listeners.iter().map(|listener| &listener.address);
         addresses.any(|address| matches!(address, Address::Tcp(tcp) if tcp.port() == port))
     };

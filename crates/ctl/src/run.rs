@@ -13,7 +13,7 @@ pub(crate) mod server;
 mod urls;
 mod watch;
 
-use brim_config::{HttpSection, SectionName};
+use brim_config::{SectionName, ServerSection};
 use brim_launch::Exit;
 use brim_launch::program::{Program, Source};
 
@@ -63,7 +63,7 @@ fn prepare(
     name: &SectionName,
 ) -> Result<Option<(Program, Vec<Listening>)>, Error> {
     let Some(program) = programs()?.of(&loaded.tree, name) else { return Ok(None) };
-    let section = HttpSection::read(&loaded.tree, name).0;
+    let Some(section) = ServerSection::read(&loaded.tree, name) else { return Ok(None) };
     let open = |listener| Listening::open(name, listener, section.backlog);
     let listening: Result<Vec<_>, _> = section.listeners.iter().map(open).collect();
     Ok(Some((program, listening?)))

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use brim_config::{HttpSection, Kind, SectionName, Start, has_errors};
+use brim_config::{SectionName, ServerSection, Start, has_errors};
 use brim_launch::Exit;
 use brim_launch::program::Source;
 
@@ -93,10 +93,8 @@ impl<'a> View<'a> {
     /// Whether the section is started on demand, and all its sockets listen.
     fn waits_for_clients(&self, name: &SectionName) -> bool {
         let Some(units) = &self.units else { return false };
-        if name.kind != Kind::Wsgi || !self.loaded.has(name) {
-            return false;
-        }
-        let section = HttpSection::read(&self.loaded.tree, name).0;
+        let section = self.loaded.has(name).then(|| ServerSection::read(&self.loaded.tree, name));
+        let Some(section) = section.flatten() else { return false };
         let listening = |unit: String| units.get(&unit).is_some_and(Unit::is_up);
         section.start == Start::OnDemand
             && !section.listeners.is_empty()

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use brim_config::{Address, HttpSection, Kind, Listener, SectionName, SocketType, Start, Tree};
+use brim_config::{Address, Listener, SectionName, ServerSection, SocketType, Start, Tree};
 
 /// The name of every drop-in.
 const DROP_IN: &str = "50-brim.conf";
@@ -46,14 +46,12 @@ pub enum Content {
 /// section: systemd closes a listener that has no unit any more. Sections of kinds that this version
 /// does not have yield nothing.
 pub fn plan(tree: &Tree) -> Vec<UnitFile> {
-    tree.instances()
-        .filter(|name| name.kind == Kind::Wsgi)
-        .flat_map(|name| http(tree, &name))
-        .collect()
+    tree.instances().flat_map(|name| server(tree, &name)).collect()
 }
 
-fn http(tree: &Tree, name: &SectionName) -> Vec<UnitFile> {
-    let (section, _) = HttpSection::read(tree, name);
+/// A server and its listeners.
+fn server(tree: &Tree, name: &SectionName) -> Vec<UnitFile> {
+    let Some(section) = ServerSection::read(tree, name) else { return Vec::new() };
     let own_file = tree.section(&name.section()).map(|own| &*own.origin.file);
     let mut files = vec![service(&section, own_file)];
     for listener in &section.listeners {
@@ -69,7 +67,7 @@ fn http(tree: &Tree, name: &SectionName) -> Vec<UnitFile> {
     files
 }
 
-fn service(section: &HttpSection, own_file: Option<&Path>) -> UnitFile {
+fn service(section: &ServerSection, own_file: Option<&Path>) -> UnitFile {
     let source = section.listeners.iter().find_map(|listener| listener.origin.as_ref());
     let mut text = format!("{HEADER}[Unit]\n");
     source_path(&mut text, source.map(|origin| &*origin.file).or(own_file));
@@ -81,7 +79,7 @@ fn service(section: &HttpSection, own_file: Option<&Path>) -> UnitFile {
     drop_in(&section.name.unit(), text)
 }
 
-fn socket(section: &HttpSection, listener: &Listener, unit: &str) -> UnitFile {
+fn socket(section: &ServerSection, listener: &Listener, unit: &str) -> UnitFile {
     let mut text = format!("{HEADER}[Unit]\n");
     source_path(&mut text, listener.origin.as_ref().map(|origin| &*origin.file));
     text.push_str("\n[Socket]\n");

@@ -1,12 +1,11 @@
 //! The section and its apps, read and checked as a whole before anything is served.
 
 use std::future::Future;
-use std::num::NonZero;
 use std::sync::Arc;
 
 use brim_config::{
-    AccessLog, Cause, HttpSection, Kind, LogLevel, Origin, Problem, Reader, SectionName, Severity,
-    Tree, Workers, has_errors,
+    AccessLog, Cause, HttpSection, Kind, Origin, Problem, Reader, SectionName, Tree, has_errors,
+    no_section,
 };
 use brim_service::{
     AccessOutput, Connection, Current, NotARequest, Program, Refused, Settings, Stream,
@@ -87,7 +86,8 @@ impl Http {
                 let scope = Scope::read(&mut reader);
                 let app = configure(name, &mut reader);
                 let origin = reader.origin("route");
-                let origin = origin.or_else(|| at_key(tree, section, "apps", String::new()).origin);
+                let origin =
+                    origin.or_else(|| section.server.refuse(tree, "apps", String::new()).origin);
                 Some(PlannedApp {
                     name: name.to_owned(),
                     origin,
@@ -108,7 +108,7 @@ impl Http {
                     "no section [{name}], and no built-in app of that name; expected a section or one of {}",
                     self.registry.names()
                 );
-                problems.push(at_key(tree, section, "apps", cause));
+                problems.push(section.server.refuse(tree, "apps", cause));
                 return None;
             }
             (None, None) => None,
@@ -139,7 +139,7 @@ impl Http {
         let of_proxies = section.tls.proxy_protocol.then(|| Stat::sum(BAD_PROXY_HEADERS));
         for stat in own.chain(of_tls).chain(of_proxies).chain(classes).chain(codes).chain(of_apps) {
             if let Err(conflict) = layout.declare(stat) {
-                problems.push(at_key(tree, section, "apps", conflict.to_string()));
+                problems.push(section.server.refuse(tree, "apps", conflict.to_string()));
             }
         }
         (layout, problems)
@@ -168,13 +168,13 @@ impl Program for Http {
         let error_pages = error_pages(tree, &section, &mut problems);
         // Beside errors, what hides what is only a guess.
         if !has_errors(&problems) {
-            problems.extend(hidden::hidden(&section.name.section(), &apps));
+            problems.extend(hidden::hidden(&section.server.name.section(), &apps));
         }
         let settings = settings(&section, layout);
         let (tls, troubles) = TlsPlan::read(&section.tls);
         problems.extend(troubles.into_iter().map(|trouble| Problem {
             severity: trouble.severity,
-            ..at_key(tree, &section, trouble.key, trouble.why)
+            ..section.server.refuse(tree, trouble.key, trouble.why)
         }));
         let plan = HttpPlan { section, apps, error_pages, tls, settings };
         ((!has_errors(&problems)).then_some(plan), problems)
@@ -214,47 +214,19 @@ impl Program for Http {
 fn error_pages(tree: &Tree, section: &HttpSection, problems: &mut Vec<Problem>) -> Arc<ErrorPages> {
     let pages = section.error_pages.as_deref().map(ErrorPages::read);
     let pages = pages.unwrap_or_else(|| Ok(ErrorPages::default())).unwrap_or_else(|error| {
-        problems.push(at_key(tree, section, "error_pages", error.to_string()));
+        problems.push(section.server.refuse(tree, "error_pages", error.to_string()));
         ErrorPages::default()
     });
     Arc::new(pages)
 }
 
 fn settings(section: &HttpSection, layout: Layout) -> Settings {
-    let workers = match section.workers {
-        Workers::Auto => std::thread::available_parallelism().map_or(1, NonZero::get),
-        Workers::Count(count) => usize::from(count),
+    let access = match section.access_log {
+        AccessLog::File => access_log_file(&section.server.name),
+        AccessLog::Journal => AccessOutput::Journal,
+        AccessLog::Off => AccessOutput::Off,
     };
-    Settings {
-        listeners: section.listeners.clone(),
-        backlog: section.backlog,
-        keepalive: section.keepalive,
-        workers,
-        concurrent_per_worker: section.concurrent_per_worker,
-        connections_per_client: per_client(section, workers),
-        trusted_proxies: section.trusted_proxies.clone(),
-        connection_memory: connection_memory(section),
-        drain_timeout: section.drain_timeout,
-        drain_idle: section.drain_idle,
-        layout,
-        log_level: match section.log_level {
-            LogLevel::Error => tracing::Level::ERROR,
-            LogLevel::Warning | LogLevel::Notice => tracing::Level::WARN,
-            LogLevel::Info => tracing::Level::INFO,
-            LogLevel::Debug => tracing::Level::DEBUG,
-        },
-        access: match section.access_log {
-            AccessLog::File => access_log_file(&section.name),
-            AccessLog::Journal => AccessOutput::Journal,
-            AccessLog::Off => AccessOutput::Off,
-        },
-    }
-}
-
-/// Nobody takes all of the room, and a crowd behind one address has room all the same.
-fn per_client(section: &HttpSection, workers: usize) -> Option<usize> {
-    let half = || (workers.saturating_mul(section.concurrent_per_worker) / 2).max(1024);
-    Some(section.connections_per_client.unwrap_or_else(half)).filter(|limit| *limit > 0)
+    Settings::new(&section.server, layout, connection_memory(section), access)
 }
 
 /// What a connection may make us hold: hyper's buffers, one each way, and what we keep ourselves.
@@ -267,35 +239,4 @@ fn connection_memory(section: &HttpSection) -> u64 {
         false => 0,
     };
     2 * buffer + KEPT + tls + http2
-}
-
-fn no_section(tree: &Tree, name: &SectionName) -> Problem {
-    let sections: Vec<_> = tree.instances().map(|name| format!("[{}]", name.section())).collect();
-    let found = match sections.is_empty() {
-        true => "there is none of any kind".to_owned(),
-        false => format!("there are {}", sections.join(" ")),
-    };
-    let searched: Vec<_> = tree.searched().iter().map(|path| path.display().to_string()).collect();
-    Problem {
-        origin: None,
-        section: Some(name.section()),
-        key: None,
-        severity: Severity::Error,
-        cause: Cause::Refused(format!(
-            "no such section, {found}; looked in {}",
-            searched.join(" ")
-        )),
-    }
-}
-
-fn at_key(tree: &Tree, section: &HttpSection, key: &str, why: String) -> Problem {
-    let name = section.name.section();
-    let origin: Option<Origin> = Reader::new(tree, &name).origin(key);
-    Problem {
-        origin,
-        section: Some(name),
-        key: Some(key.to_owned()),
-        severity: Severity::Error,
-        cause: Cause::Refused(why),
-    }
 }

@@ -34,7 +34,7 @@ pub(crate) fn explain(plan: &HttpPlan, method: &str, url: &str) -> Result<String
         Ok(_) => walk(&plan.apps, host.as_ref(), &shown, &mut lines),
     }
     let host = host.map_or(String::new(), |host| format!(", host {host}"));
-    let mut text = format!("[{}] {method} {shown}{host}\n", plan.section.name.section());
+    let mut text = format!("[{}] {method} {shown}{host}\n", plan.section.server.name.section());
     let width = |column: usize| {
         let cells = lines.iter().filter_map(|line| line.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)

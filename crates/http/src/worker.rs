@@ -155,11 +155,14 @@ impl HttpWorker {
                     window: section.tls.http2_window,
                 },
             },
-            trusted_proxies: section.trusted_proxies.clone(),
+            trusted_proxies: section.server.trusted_proxies.clone(),
             log: AccessLog::new(section),
             log_limit: LogLimit::new(),
             error_pages: plan.error_pages.clone(),
-            server: section.server.as_deref().and_then(|text| HeaderValue::try_from(text).ok()),
+            server: section
+                .server_header
+                .as_deref()
+                .and_then(|text| HeaderValue::try_from(text).ok()),
             echo_txn: section.echo_txn,
             protocol: protocol(section),
             tls: plan.tls.as_ref().map(|tls| tls.config.clone()),

@@ -1,8 +1,11 @@
 use std::future::Future;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brim_config::{Kind, Listener, Problem, SectionName, Tree, TrustedProxies};
+use brim_config::{
+    Kind, Listener, LogLevel, Problem, SectionName, ServerSection, Tree, TrustedProxies, Workers,
+};
 use brim_stats::Layout;
 
 use crate::log::AccessOutput;
@@ -100,4 +103,46 @@ pub struct Settings {
     pub log_level: tracing::Level,
     /// Where access lines go.
     pub access: AccessOutput,
+}
+
+impl Settings {
+    /// What a section says, with the stats that there are, the bytes that one connection may make us
+    /// hold, and the way of access lines.
+    pub fn new(
+        server: &ServerSection,
+        layout: Layout,
+        connection_memory: u64,
+        access: AccessOutput,
+    ) -> Self {
+        let workers = match server.workers {
+            Workers::Auto => std::thread::available_parallelism().map_or(1, NonZero::get),
+            Workers::Count(count) => usize::from(count),
+        };
+        Self {
+            listeners: server.listeners.clone(),
+            backlog: server.backlog,
+            keepalive: server.keepalive,
+            workers,
+            concurrent_per_worker: server.concurrent_per_worker,
+            connections_per_client: per_client(server, workers),
+            trusted_proxies: server.trusted_proxies.clone(),
+            connection_memory,
+            drain_timeout: server.drain_timeout,
+            drain_idle: server.drain_idle,
+            layout,
+            log_level: match server.log_level {
+                LogLevel::Error => tracing::Level::ERROR,
+                LogLevel::Warning | LogLevel::Notice => tracing::Level::WARN,
+                LogLevel::Info => tracing::Level::INFO,
+                LogLevel::Debug => tracing::Level::DEBUG,
+            },
+            access,
+        }
+    }
+}
+
+/// Nobody takes all of the room, and a crowd behind one address has room all the same.
+fn per_client(server: &ServerSection, workers: usize) -> Option<usize> {
+    let half = || (workers.saturating_mul(server.concurrent_per_worker) / 2).max(1024);
+    Some(server.connections_per_client.unwrap_or_else(half)).filter(|limit| *limit > 0)
 }
