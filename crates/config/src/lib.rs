@@ -21,6 +21,8 @@ mod address;
 mod bounded;
 mod check;
 mod files;
+mod gateway;
+mod handler;
 mod http;
 mod keys;
 mod listen;
@@ -39,6 +41,8 @@ mod value;
 
 pub use address::{Address, BadAddress, Listener, SocketType};
 pub use check::{check, listeners};
+pub use gateway::{Endpoint, GatewaySection, Role};
+pub use handler::{ConnId, HandlerSection, Protocol};
 pub use http::{AccessLog, AccessLogFormat, HttpSection};
 pub use name::{Kind, NAME_MAX, SectionName};
 pub use problem::{Cause, NameRule, Origin, Problem, Severity, has_errors};

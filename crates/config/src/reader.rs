@@ -126,6 +126,16 @@ impl<'a> Reader<'a> {
         value.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
     }
 
+    /// All that was found wrong so far; keys that nobody asked for are none of it.
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// The configuration that the section is part of.
+    pub(crate) fn tree(&self) -> &'a Tree {
+        self.tree
+    }
+
     /// Whether it is `[brim]` that is read.
     pub(crate) fn is_defaults(&self) -> bool {
         self.name == DEFAULTS

@@ -1,0 +1,214 @@
+//! `[gateway]` and `[gateway#NAME]`: a gateway between front ends and handlers.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::address::{Address, Listener, SocketType};
+use crate::handler::HandlerSection;
+use crate::name::{Kind, SectionName};
+use crate::problem::Problem;
+use crate::quantity::{AbsolutePath, Count, SizeWithin, Span, Timeout};
+use crate::reader::Reader;
+use crate::server::{LogLevel, Start};
+use crate::tree::{DEFAULTS, Tree};
+
+const MIB: u64 = 1024 * 1024;
+const GIB: u64 = 1024 * MIB;
+
+/// A section of the kind `gateway`. Keys are looked up in the section alone, but for `backlog`,
+/// `drain_timeout`, `drain_idle` and `log_level`, which `[brim]` may have, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewaySection {
+    /// The section's own name.
+    pub name: SectionName,
+    /// `link`: absolute path of the socket where it meets front ends; default `/run/brim/gateway.sock`, for
+    /// `[gateway#NAME]` `/run/brim/gateway:NAME.sock`.
+    pub link: PathBuf,
+    /// The sections of handlers that name this gateway, in the order of the configuration.
+    pub handlers: Vec<HandlerSection>,
+    /// `start`: `always` or `on-demand` (only the sockets start, the first connection starts the service),
+    /// default `always`.
+    pub start: Start,
+    /// `program`: absolute path of the program to run instead of `brim-gateway`, default unset.
+    pub program: Option<PathBuf>,
+    /// `backlog`: connections that wait in the kernel for each socket, 1 to 1000000, default 4096.
+    pub backlog: u32,
+    /// `max_links`: front ends' workers that are connected at a time, 1 to 10000; default 1024.
+    pub max_links: usize,
+    /// `max_exchanges`: requests, WebSockets and the like that one of them has open at a time, 1 to 1000000,
+    /// beyond it 503; default 65536.
+    pub max_exchanges: usize,
+    /// `max_peers`: handlers that are connected at a time to one endpoint, 1 to 100000; default 1024.
+    pub max_peers: usize,
+    /// `max_handshakes`: connections to one endpoint that have not said yet who they are, 1 to 10000; beyond it
+    /// the oldest is closed; default 64.
+    pub max_handshakes: usize,
+    /// `max_parts`: frames of one message, 1 to 10000, beyond it the handler is disconnected; default 128.
+    pub max_parts: usize,
+    /// `handshake_timeout`: time until a connection has said who it is, then it is closed; default 10s.
+    pub handshake_timeout: Duration,
+    /// `heartbeat`: time of silence after which a handler is asked whether it is there; if it has not answered
+    /// after twice as long, it is disconnected. 0 for never; default 10s.
+    pub heartbeat: Duration,
+    /// `max_memory`: size in bytes of all that waits in the gateway, 1M to 1T; beyond it 503, and those for whom
+    /// most waits are closed; default 256M.
+    pub max_memory: usize,
+    /// `drain_timeout`: time that open requests have at stop and restart; default 30s.
+    pub drain_timeout: Duration,
+    /// `drain_idle`: time that the gateway goes on serving at stop and restart when nothing is open any more;
+    /// default 1s.
+    pub drain_idle: Duration,
+    /// `log_level`: as for front ends; default `info`.
+    pub log_level: LogLevel,
+}
+
+/// A socket of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its address.
+    pub listener: Listener,
+    /// Whom it is for.
+    pub role: Role,
+}
+
+/// Whom a gateway meets at a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Front ends.
+    Link,
+    /// Handlers that fetch requests: `send_spec` of the handler at this place in
+    /// [`GatewaySection::handlers`].
+    Send(usize),
+    /// Handlers that publish replies: `recv_spec`.
+    Recv(usize),
+}
+
+impl GatewaySection {
+    /// Reads a section with the handlers that name it. There is always a value, with defaults where
+    /// something is bad, and without the handlers that cannot be served.
+    pub fn read(tree: &Tree, name: &SectionName) -> (Self, Vec<Problem>) {
+        let section = name.section();
+        let mut reader = Reader::with_fallback(tree, &section);
+        let mut read = Self::take(tree, name, &mut reader);
+        // What is wrong in [brim] is told of [brim].
+        let own = |problem: &Problem| problem.section.as_deref() != Some(DEFAULTS);
+        let mut problems: Vec<_> = reader.finish().into_iter().filter(own).collect();
+        for handler in HandlerSection::names(tree) {
+            if HandlerSection::gateway_of(tree, handler).as_ref() == Some(name) {
+                let (handler, found) = HandlerSection::read(tree, handler);
+                problems.extend(found);
+                read.handlers.extend(handler);
+            }
+        }
+        (read, tree.arrange(problems))
+    }
+
+    /// Every key of such a section.
+    pub fn keys() -> Vec<&'static str> {
+        let (tree, name) = (Tree::default(), SectionName { kind: Kind::Gateway, name: None });
+        let mut reader = Reader::new(&tree, "");
+        Self::take(&tree, &name, &mut reader);
+        reader.known().to_vec()
+    }
+
+    fn take(tree: &Tree, name: &SectionName, r: &mut Reader<'_>) -> Self {
+        let link = r.own::<AbsolutePath>("link").map(|AbsolutePath(path)| path);
+        if let Some(link) = link.filter(|link| unix(link).is_none()) {
+            r.refuse(
+                "link",
+                format!(
+                    "{} cannot be a socket, expected a path of at most 107 bytes without `..`, \
+                     white space and backslashes",
+                    link.display()
+                ),
+            );
+        }
+        Self {
+            name: name.clone(),
+            link: link_of(tree, name),
+            handlers: Vec::new(),
+            start: r.own("start").unwrap_or(Start::Always),
+            program: r.own("program").map(|AbsolutePath(path)| path),
+            backlog: u32::try_from(r.get_or("backlog", Count::<1, 1_000_000>(4096)).0)
+                .unwrap_or(u32::MAX),
+            max_links: count::<1, 10_000>(r, "max_links", 1024),
+            max_exchanges: count::<1, 1_000_000>(r, "max_exchanges", 65_536),
+            max_peers: count::<1, 100_000>(r, "max_peers", 1024),
+            max_handshakes: count::<1, 10_000>(r, "max_handshakes", 64),
+            max_parts: count::<1, 10_000>(r, "max_parts", 128),
+            handshake_timeout: r
+                .own("handshake_timeout")
+                .map_or(Duration::from_secs(10), |Timeout(time)| time),
+            heartbeat: r.own("heartbeat").map_or(Duration::from_secs(10), |Span(time)| time),
+            max_memory: r
+                .own::<SizeWithin<MIB, { 1024 * GIB }>>("max_memory")
+                .map_or(256 * MIB, |SizeWithin(bytes)| bytes)
+                .try_into()
+                .unwrap_or(usize::MAX),
+            drain_timeout: r.get_or("drain_timeout", Span(Duration::from_secs(30))).0,
+            drain_idle: r.get_or("drain_idle", Span(Duration::from_secs(1))).0,
+            log_level: r.get_or("log_level", LogLevel::Info),
+        }
+    }
+
+    /// The gateway's sockets.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let listener = |address: &Address, origin| Listener {
+            address: address.clone(),
+            socket_type: SocketType::Stream,
+            origin,
+        };
+        let link = Endpoint {
+            listener: listener(&Address::Unix(self.link.clone()), None),
+            role: Role::Link,
+        };
+        let handlers = self.handlers.iter().enumerate().flat_map(|(index, handler)| {
+            let send = listener(&handler.send_spec, handler.send_origin.clone());
+            let recv = listener(&handler.recv_spec, handler.recv_origin.clone());
+            [
+                Endpoint { listener: send, role: Role::Send(index) },
+                Endpoint { listener: recv, role: Role::Recv(index) },
+            ]
+        });
+        std::iter::once(link).chain(handlers).collect()
+    }
+
+    /// The addresses of the sockets.
+    pub fn listeners(&self) -> Vec<Listener> {
+        self.endpoints().into_iter().map(|endpoint| endpoint.listener).collect()
+    }
+
+    /// The section that names an endpoint.
+    pub fn section_of(&self, role: Role) -> String {
+        match role {
+            Role::Link => self.name.section(),
+            Role::Send(index) | Role::Recv(index) => {
+                self.handlers.get(index).map_or_else(String::new, |handler| handler.name.clone())
+            }
+        }
+    }
+}
+
+/// Where a gateway meets front ends, whatever else its section says.
+pub(crate) fn link_of(tree: &Tree, name: &SectionName) -> PathBuf {
+    let section = tree.section(&name.section());
+    let link = section.and_then(|section| section.entry("link")).map(|entry| &entry.value);
+    link.and_then(|link| unix(Path::new(link)))
+        .unwrap_or_else(|| PathBuf::from(format!("/run/brim/{}.sock", name.instance())))
+}
+
+fn unix(path: &Path) -> Option<PathBuf> {
+    match format!("unix:{}", path.display()).parse() {
+        Ok(Address::Unix(path)) => Some(path),
+        _ => None,
+    }
+}
+
+fn count<const MIN: u64, const MAX: u64>(
+    r: &mut Reader<'_>,
+    key: &'static str,
+    default: u64,
+) -> usize {
+    let count = r.own::<Count<MIN, MAX>>(key).map_or(default, |Count(count)| count);
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
