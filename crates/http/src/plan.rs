@@ -188,7 +188,7 @@ impl Program for Http {
         routes::explain(plan, method, url)
     }
 
-    fn worker(plan: &Arc<HttpPlan>, context: WorkerContext) -> HttpWorker {
+    fn worker(plan: &Arc<HttpPlan>, context: WorkerContext, _: Option<&HttpWorker>) -> HttpWorker {
         HttpWorker::new(plan, context)
     }
 

@@ -37,8 +37,18 @@ pub trait Program: Sized + Send + Sync + 'static {
         Err(NotARequest::NoRoutes { kind: Self::KIND })
     }
 
-    /// Builds a worker's state, on the worker's thread.
-    fn worker(plan: &Arc<Self::Plan>, context: WorkerContext) -> Self::Worker;
+    /// Builds a worker's state, on the worker's thread. At a reload `previous` is the state until then, which
+    /// the new one may share parts of; but it may be dropped instead of taking its place.
+    fn worker(
+        plan: &Arc<Self::Plan>,
+        context: WorkerContext,
+        previous: Option<&Self::Worker>,
+    ) -> Self::Worker;
+
+    /// The state that was built last is in force, at the start or after a reload. On the worker's thread.
+    fn begin(current: &Current<Self::Worker>) {
+        let _ = current;
+    }
 
     /// Serves one connection to its end. `current` is asked anew for each request, so that a reload
     /// takes effect between two of them.

@@ -173,11 +173,12 @@ async fn run<P: Program>(
     }
     // A reload is no restart: this is set once.
     context.stats.counter("start_time").set(crate::epoch_seconds());
-    let current = match build::<P>(&start.plan, &context) {
+    let current = match build::<P>(&start.plan, &context, None) {
         Ok(state) => Current(Rc::new(RefCell::new(state))),
         Err(reason) => return drop(ready.send(Err(reason))),
     };
     drop(start.plan);
+    P::begin(&current);
     let _ = ready.send(Ok(()));
     let mut accepted = context.stats.counter("connection_count");
     let mut prepared = None;
@@ -192,7 +193,7 @@ async fn run<P: Program>(
             }
             Command::Prepare { plan, stats, done } => {
                 let next = WorkerContext { stats, ..context.clone() };
-                let state = build::<P>(&plan, &next);
+                let state = build::<P>(&plan, &next, Some(&current.get()));
                 let _ = done.send(state.as_ref().map(|_| ()).map_err(Clone::clone));
                 prepared = state.ok().map(|state| (state, next));
             }
@@ -201,6 +202,7 @@ async fn run<P: Program>(
                     accepted = next.stats.counter("connection_count");
                     context = next;
                     current.set(state);
+                    P::begin(&current);
                 }
             }
             Command::Drain(idle) => lifecycle.begin_drain(idle),
@@ -225,8 +227,10 @@ fn serve<P: Program>(current: &Current<P::Worker>, accepted: Accepted, count: &C
 fn build<P: Program>(
     plan: &Arc<P::Plan>,
     context: &WorkerContext,
+    previous: Option<&P::Worker>,
 ) -> Result<Rc<P::Worker>, String> {
-    catch_unwind(AssertUnwindSafe(|| Rc::new(P::worker(plan, context.clone())))).map_err(|panic| {
+    let built = AssertUnwindSafe(|| Rc::new(P::worker(plan, context.clone(), previous)));
+    catch_unwind(built).map_err(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .map(String::as_str)
