@@ -212,6 +212,11 @@ impl Request {
         self.0.head.parts.version
     }
 
+    /// Its head in parts.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.0.head.parts
+    }
+
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.0.head.parts.headers
@@ -230,11 +235,6 @@ impl Request {
     /// The body, when the rest of the request is no longer needed.
     pub fn into_body(self) -> Body {
         self.0.body
-    }
-
-    pub(crate) fn into_parts(self) -> (Box<Head>, Body, Rc<Exchange>) {
-        let Whole { head, body, exchange } = *self.0;
-        (Box::new(head), body, exchange)
     }
 
     /// The exchange: transaction id, addresses, what the access line says.

@@ -56,6 +56,19 @@ impl Body {
         Self { incoming, unasked, trailers: false, clock, exchange, limit, read: 0 }
     }
 
+    /// The body as it is by now; here nothing is left of it.
+    pub(crate) fn take(&mut self) -> Self {
+        Self {
+            incoming: self.incoming.take(),
+            unasked: std::mem::take(&mut self.unasked),
+            trailers: std::mem::take(&mut self.trailers),
+            clock: self.clock.clone(),
+            exchange: self.exchange.clone(),
+            limit: self.limit,
+            read: self.read,
+        }
+    }
+
     /// From now on another limit counts, and another time.
     pub(crate) fn limit_to(&mut self, limit: u64, timeout: Option<Duration>) {
         self.limit = limit;

@@ -99,10 +99,10 @@ pub enum UpstreamFailure {
     /// It speaks no TLS, or its certificate is not to be trusted.
     #[error("no TLS with it")]
     Tls(#[source] io::Error),
-    /// It ended the connection, or what it said is not HTTP.
+    /// It ended the connection.
     #[error("the connection was lost")]
-    Lost(#[source] hyper::Error),
-    /// It said something that is HTTP and makes no sense.
+    Lost(#[source] io::Error),
+    /// What it said is not HTTP, or makes no sense.
     #[error("its response makes no sense: {0}")]
     Strange(&'static str),
     /// Its response did not begin in time.

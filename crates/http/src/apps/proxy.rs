@@ -1,9 +1,9 @@
 //! The `proxy` app: answers by what another server answers.
 //!
 //! ```text
-//! call -> head::request -> attempt -> pick (upstream) -> lease (connection) -> head::response -> download
-//!           forwarded         ^                             upload
-//!                             +--- again, where that is safe
+//! call -> head -> attempt -> pick (upstream) -> lease (connection) -> link -> sending -> download
+//!      forwarded     ^                                                response   upload
+//!                    +--- again, where that is safe                   decoder
 //! ```
 //!
 //! A worker's connections to upstreams are driven by the tasks of the clients whose requests they
@@ -24,10 +24,16 @@ use crate::chain::Next;
 use crate::error::{Error, UpstreamFailure};
 
 mod conf;
+mod decoder;
 mod download;
 mod forwarded;
 mod head;
 mod lease;
+mod lines;
+mod link;
+mod response;
+mod sending;
+mod timer;
 mod tls;
 mod tunnel;
 mod upload;
@@ -158,13 +164,12 @@ impl Proxy {
         loop {
             let mut lease = Lease::take(upstream, now, kept).await?;
             let fresh = lease.is_fresh();
-            let request = outgoing.request(&self.conf, upstream.spec());
-            match lease.exchange(request, upload).await {
-                Ok(answer) => {
+            match lease.exchange(outgoing, now).await {
+                Ok(head) => {
                     upstream.succeeded();
                     outgoing.exchange.log_info(upstream.note());
                     let counters = self.counters.clone();
-                    return download::response(lease, answer, outgoing, counters)
+                    return download::response(lease, head, outgoing, counters)
                         .map_err(|error| Broken { error, again: false });
                 }
                 Err(lease::Lost { failure, sent }) => {

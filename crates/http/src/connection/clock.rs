@@ -332,7 +332,9 @@ impl Clock {
             Phase::Idle if elapsed >= park_after => Due::Park,
             Phase::Idle => Due::Wait(park_after - elapsed),
             Phase::Head if elapsed >= times.head => Due::HeadTimeout,
-            Phase::Head => Due::Wait((times.head - elapsed).min(park_after)),
+            // Soon at first: most heads are whole by then, and their exchanges over. Slow ones are many
+            // where somebody means harm.
+            Phase::Head => Due::Wait(elapsed.clamp(park_after, LOOK).min(times.head - elapsed)),
             Phase::Exchange if self.is_gone(now) => Due::Gone,
             Phase::Exchange => {
                 let timeout = self.body.borrow().timeout.unwrap_or(times.body);

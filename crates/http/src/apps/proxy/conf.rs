@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brim_config::{AbsolutePath, Count, Flag, Reader, SizeWithin, Span, Timeout};
-use http::HeaderValue;
 use http::uri::Authority;
-use hyper::client::conn::http1;
+use http::{HeaderName, HeaderValue, header};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 
+use super::forwarded::{FOR, HOST, PROTO};
 use super::tls;
 
 /// Most upstreams of one section.
@@ -69,8 +69,8 @@ pub(crate) struct Conf {
     /// `verify`: yes or no, upstreams must have a certificate of theirs, default yes; `tls_name`: the name in
     /// it, default that in `upstream`.
     pub(super) tls: Option<Arc<ClientConfig>>,
-    /// hyper, with `response_head_limit`: size of a response's head, 8K to 1M, default 64K.
-    pub(super) protocol: http1::Builder,
+    /// `response_head_limit`: size of a response's head, 8K to 1M, default 64K.
+    pub(super) head_limit: usize,
 }
 
 /// How requests are spread.
@@ -98,6 +98,14 @@ impl Tell {
 
     pub(super) fn forwarded(self) -> bool {
         matches!(self, Self::Forwarded | Self::Both)
+    }
+
+    /// Whether this header is one of them.
+    pub(super) fn tells(self, name: &HeaderName) -> bool {
+        match *name {
+            header::FORWARDED => self.forwarded(),
+            _ => self.x_forwarded() && [FOR, PROTO, HOST].contains(name),
+        }
     }
 }
 
@@ -138,10 +146,6 @@ impl Conf {
         let mut upstreams = upstreams(r);
         let SizeWithin(head_limit) =
             r.get_or("response_head_limit", SizeWithin::<8192, 1_048_576>(65_536));
-        let mut protocol = http1::Builder::new();
-        protocol
-            .title_case_headers(true)
-            .max_buf_size(usize::try_from(head_limit).unwrap_or(usize::MAX));
         let tls = tls(r, &mut upstreams);
         Self {
             upstreams,
@@ -164,7 +168,7 @@ impl Conf {
             via: r.get_or("via", Flag(false)).0,
             upgrade: protocols(r),
             tunnel_timeout: timeout(r, "tunnel_timeout", 3600),
-            protocol,
+            head_limit: usize::try_from(head_limit).unwrap_or(usize::MAX),
         }
     }
 }

@@ -1,18 +1,23 @@
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
 use super::Counters;
-use super::head::{self, Outgoing};
-use super::lease::{Lease, Timer};
+use super::decoder;
+use super::head::Outgoing;
+use super::lease::Lease;
+use super::link::Link;
+use super::response::Head;
+use super::timer::Timer;
 use super::tunnel;
 use super::upload::Upload;
 use super::upstream::Upstream;
@@ -22,10 +27,11 @@ use crate::exchange::Exchange;
 
 /// A response's body on its way to the client.
 struct Download {
-    incoming: Incoming,
     /// What was read before it was clear that there is more.
     first: Option<Bytes>,
     source: Source,
+    /// Bytes that are still to come behind `first`, where that was said.
+    left: Option<u64>,
     upstream: Rc<Upstream>,
     counters: Rc<Counters>,
 }
@@ -36,10 +42,13 @@ enum Source {
     Lease(Lease),
     /// A task: the client still sends its request, which has to go on while it takes nothing of the
     /// response. The connection is not used again.
-    Task { _task: Task, timer: Timer },
+    Task { pieces: Receiver<Piece>, _task: Task, timer: Timer },
     /// Nobody, the body is whole.
     Over,
 }
+
+/// A part of a body, `None` at its end.
+type Piece = Result<Option<Bytes>, UpstreamFailure>;
 
 struct Task(JoinHandle<()>);
 
@@ -51,59 +60,56 @@ impl Drop for Task {
 
 /// What the client gets of an upstream's response.
 pub(super) fn response(
-    lease: Lease,
-    answer: http::Response<Incoming>,
+    mut lease: Lease,
+    head: Head,
     outgoing: &Outgoing,
     counters: Rc<Counters>,
 ) -> Result<Response, Error> {
-    let upstream = lease.upstream().clone();
-    let (mut parts, mut incoming) = answer.into_parts();
-    head::response(&mut parts, outgoing).map_err(|failure| upstream.error(failure))?;
     let mut response = Response::default();
-    *response.status_mut() = parts.status;
-    *response.headers_mut() = parts.headers;
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         upgrade(lease, &outgoing.exchange, &counters);
         return Ok(response);
     }
-    if incoming.is_end_stream() {
+    let link = lease.link();
+    if link.is_over() {
         *response.body_mut() = nothing(&response, outgoing);
-        finish(lease, &outgoing.upload);
+        finish(lease, outgoing);
         return Ok(response);
     }
     // Most responses are here whole, with their heads. What is not comes by `Download`.
-    let mut unwoken = Context::from_waker(Waker::noop());
-    let mut first = None;
-    if let Poll::Ready(frame) = Pin::new(&mut incoming).poll_frame(&mut unwoken) {
-        first = match frame.transpose() {
-            Ok(frame) => frame.and_then(|frame| frame.into_data().ok()),
-            Err(error) => return Err(upstream.error(UpstreamFailure::Lost(error))),
-        };
-    }
-    if incoming.is_end_stream() {
+    let first = match link.take() {
+        Ok(decoder::Piece::Data(data)) => Some(data),
+        Ok(_) => None,
+        Err(failure) => return Err(lease.upstream().error(failure)),
+    };
+    let left = link.left();
+    if link.is_over() {
         *response.body_mut() = first.unwrap_or_default().into();
-        finish(lease, &outgoing.upload);
+        finish(lease, outgoing);
         return Ok(response);
     }
+    let upstream = lease.upstream().clone();
     let source = match outgoing.upload.is_whole() {
         true => Source::Lease(lease),
         false => {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
-            Source::task(lease)
+            Source::task(lease, outgoing.upload.clone())
         }
     };
-    *response.body_mut() =
-        ResponseBody::stream(Download { incoming, first, source, upstream, counters });
+    let download = Download { first, source, left, upstream, counters };
+    *response.body_mut() = ResponseBody::stream(download);
     Ok(response)
 }
 
 /// From now on the connection is the client's.
-fn upgrade(lease: Lease, exchange: &Rc<Exchange>, counters: &Counters) {
+fn upgrade(lease: Lease, exchange: &Exchange, counters: &Counters) {
     counters.upgrades.incr();
     let conf = lease.upstream().conf();
     let times = tunnel::Times { silence: conf.tunnel_timeout, half: conf.idle_timeout };
-    let (link, busy, _) = lease.into_parts();
+    let (link, busy) = lease.into_parts();
     let (wire, early) = link.into_wire();
     let txn: Box<str> = exchange.txn().into();
     exchange.upgrade(async move |client| {
@@ -117,48 +123,66 @@ fn upgrade(lease: Lease, exchange: &Rc<Exchange>, counters: &Counters) {
 /// The body of a response that has none. That to a HEAD may have one of unknown length.
 fn nothing(response: &Response, outgoing: &Outgoing) -> ResponseBody {
     let sized = response.headers().contains_key(header::CONTENT_LENGTH);
-    match outgoing.is_head() && !sized && response.status() != StatusCode::NO_CONTENT {
+    match outgoing.asked().head && !sized && response.status() != StatusCode::NO_CONTENT {
         true => ResponseBody::stream(Unsized),
         false => ResponseBody::Empty,
     }
 }
 
 /// The response is whole. If the request is not, nobody wants it any more.
-fn finish(lease: Lease, upload: &Upload) {
-    if upload.is_whole() {
+fn finish(lease: Lease, outgoing: &Outgoing) {
+    if outgoing.upload.is_whole() {
         lease.give_back();
     }
 }
 
 impl Source {
-    fn task(lease: Lease) -> Self {
-        let (mut link, busy, timer) = lease.into_parts();
+    fn task(lease: Lease, upload: Upload) -> Self {
+        let (link, busy) = lease.into_parts();
+        let timer = Timer::new(busy.0.conf().idle_timeout);
+        let (sender, pieces) = mpsc::channel(1);
         let task = tokio::task::spawn_local(async move {
             let _busy = busy;
-            let _ = poll_fn(|cx| link.poll(cx)).await;
+            duplex(RefCell::new(link), upload, sender).await;
         });
-        Self::Task { _task: Task(task), timer }
+        Self::Task { pieces, _task: Task(task), timer }
+    }
+}
+
+/// Sends what the client still sends, and reads as fast as the client takes, until the response ends.
+async fn duplex(link: RefCell<Box<Link>>, upload: Upload, pieces: Sender<Piece>) {
+    let send = async {
+        poll_fn(|cx| link.borrow_mut().poll_send(cx, &upload)).await;
+        // If the client broke off, its response has no end.
+        if !link.borrow().is_body_broken() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let receive = async {
+        while let Ok(room) = pieces.reserve().await {
+            let piece = poll_fn(|cx| link.borrow_mut().poll_body(cx)).await;
+            let more = matches!(piece, Ok(Some(_)));
+            room.send(piece);
+            if !more {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = send => {}
+        () = receive => {}
     }
 }
 
 impl Download {
-    fn poll_incoming(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamFailure>>> {
-        let mut poll = |cx: &mut Context<'_>| {
-            let frame = Pin::new(&mut self.incoming).poll_frame(cx);
-            frame.map(|frame| frame.map(|frame| frame.map_err(UpstreamFailure::Lost)))
-        };
-        let Source::Lease(lease) = &mut self.source else { return poll(cx) };
-        let mut unwoken = Context::from_waker(Waker::noop());
-        if let Poll::Ready(frame) = poll(&mut unwoken) {
-            return Poll::Ready(frame);
-        }
-        let over = lease.link().poll(cx).is_ready();
-        match poll(&mut unwoken) {
-            Poll::Pending if over => Poll::Ready(Some(Err(UpstreamFailure::CutOff))),
-            frame => frame,
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
+        match &mut self.source {
+            Source::Lease(lease) => lease.link().poll_body(cx),
+            Source::Task { pieces, .. } => {
+                let piece = pieces.poll_recv(cx);
+                piece.map(|piece| piece.unwrap_or(Err(UpstreamFailure::CutOff)))
+            }
+            Source::Over => Poll::Ready(Ok(None)),
         }
     }
 
@@ -170,14 +194,28 @@ impl Download {
         }
     }
 
-    fn idle_timeout(&self) -> Duration {
-        self.upstream.conf().idle_timeout
+    /// The upstream has until then for its next piece.
+    fn set_timer(&mut self) {
+        let time = self.upstream.conf().idle_timeout;
+        if let Some(timer) = self.timer() {
+            timer.set(Instant::now(), time);
+        }
     }
 
     fn end(&mut self) {
         if let Source::Lease(lease) = std::mem::replace(&mut self.source, Source::Over) {
             lease.give_back();
         }
+    }
+
+    /// Notes a piece that goes on to the client.
+    fn pass_on(&mut self, data: &Bytes) {
+        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+        let whole = match &mut self.source {
+            Source::Lease(lease) => lease.link().is_over(),
+            _ => false,
+        };
+        if whole { self.end() } else { self.set_timer() }
     }
 
     fn broken(&mut self, failure: UpstreamFailure) -> Error {
@@ -197,45 +235,26 @@ impl http_body::Body for Download {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
         if let Some(first) = this.first.take() {
-            let time = this.idle_timeout();
-            if let Some(timer) = this.timer() {
-                timer.set(time);
-            }
+            this.set_timer();
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        loop {
-            if matches!(this.source, Source::Over) {
-                return Poll::Ready(None);
-            }
-            match this.poll_incoming(cx) {
-                Poll::Pending => {
-                    let due = this.timer().is_some_and(|timer| timer.poll(cx).is_ready());
-                    return match due {
-                        true => Poll::Ready(Some(Err(this.broken(UpstreamFailure::BodyTimeout)))),
-                        false => Poll::Pending,
-                    };
-                }
-                Poll::Ready(Some(Ok(frame))) => {
-                    let time = this.idle_timeout();
-                    if let Some(timer) = this.timer() {
-                        timer.set(time);
-                    }
-                    if this.incoming.is_end_stream() {
-                        this.end();
-                    }
-                    // Trailers are not passed on.
-                    if frame.is_data() {
-                        return Poll::Ready(Some(Ok(frame)));
-                    }
-                }
-                Poll::Ready(Some(Err(failure))) => {
-                    return Poll::Ready(Some(Err(this.broken(failure))));
-                }
-                Poll::Ready(None) => {
-                    this.end();
-                    return Poll::Ready(None);
+        match this.poll_piece(cx) {
+            Poll::Pending => {
+                let due = this.timer().is_some_and(|timer| timer.poll(cx).is_ready());
+                match due {
+                    true => Poll::Ready(Some(Err(this.broken(UpstreamFailure::BodyTimeout)))),
+                    false => Poll::Pending,
                 }
             }
+            Poll::Ready(Ok(Some(data))) => {
+                this.pass_on(&data);
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Poll::Ready(Ok(None)) => {
+                this.end();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Err(failure)) => Poll::Ready(Some(Err(this.broken(failure)))),
         }
     }
 
@@ -244,9 +263,10 @@ impl http_body::Body for Download {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let mut hint = self.incoming.size_hint();
-        if let (Some(first), Some(left)) = (&self.first, hint.exact()) {
-            hint.set_exact(left + first.len() as u64);
+        let first = self.first.as_ref().map_or(0, Bytes::len) as u64;
+        let mut hint = SizeHint::default();
+        if let Some(left) = self.left {
+            hint.set_exact(left + first);
         }
         hint
     }

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::lines::Lines;
+
 pub(super) const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -33,29 +35,28 @@ pub(super) struct Origin<'a> {
 
 impl Origin<'_> {
     /// Adds `X-Forwarded-For`, `-Proto` and `-Host`.
-    pub(super) fn x_forwarded(&self, to: &mut HeaderMap) {
-        if !self.trusted {
-            put(to, FOR, self.peer);
-            to.insert(PROTO, HeaderValue::from_static(self.scheme));
-            if let Some(host) = self.host {
-                to.insert(HOST, host.clone());
+    pub(super) fn x_forwarded(&self, to: &mut Lines<'_>) {
+        let (mut proto, mut host) = (self.scheme.as_bytes(), self.host);
+        if self.trusted {
+            let mut chain = self.chain();
+            chain.extend(self.peer);
+            if !chain.is_empty() {
+                to.add("X-Forwarded-For", &chain.join(", "));
             }
-            return;
+            let named = self.headers.get(PROTO).map(HeaderValue::as_bytes);
+            proto = named.filter(|proto| is_scheme(proto)).unwrap_or(proto);
+            host = self.headers.get(HOST).filter(|host| is_host(host.as_bytes())).or(host);
+        } else if let Some(peer) = self.peer {
+            to.add("X-Forwarded-For", peer);
         }
-        let mut chain = self.chain();
-        chain.extend(self.peer);
-        put(to, FOR, Some(chain.join(", ").as_str()).filter(|chain| !chain.is_empty()));
-        let proto = self.headers.get(PROTO).filter(|proto| is_scheme(proto.as_bytes()));
-        let proto = proto.cloned().unwrap_or_else(|| HeaderValue::from_static(self.scheme));
-        to.insert(PROTO, proto);
-        let host = self.headers.get(HOST).filter(|host| is_host(host.as_bytes()));
-        if let Some(host) = host.or(self.host) {
-            to.insert(HOST, host.clone());
+        to.add("X-Forwarded-Proto", proto);
+        if let Some(host) = host {
+            to.add("X-Forwarded-Host", host);
         }
     }
 
     /// Adds `Forwarded`.
-    pub(super) fn forwarded(&self, to: &mut HeaderMap) {
+    pub(super) fn forwarded(&self, to: &mut Lines<'_>) {
         let mut all = String::new();
         if self.trusted {
             let values = self.headers.get_all(header::FORWARDED);
@@ -78,7 +79,7 @@ impl Origin<'_> {
             };
         }
         let _ = write!(all, ";proto={}", self.scheme);
-        put(to, header::FORWARDED, Some(&all));
+        to.add("Forwarded", &all);
     }
 
     /// The addresses before the peer's own.
@@ -88,12 +89,6 @@ impl Origin<'_> {
             return vec![client];
         }
         addresses(self.headers.get_all(FOR).iter().map(|value| value.to_str().unwrap_or("?")))
-    }
-}
-
-fn put(to: &mut HeaderMap, name: HeaderName, text: Option<&str>) {
-    if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
-        to.insert(name, value);
     }
 }
 

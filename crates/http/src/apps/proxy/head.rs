@@ -1,27 +1,30 @@
-//! Heads on their way through: what belongs to one hop stays there.
+//! Heads of requests on their way through: what belongs to one hop stays there.
 
 use std::rc::Rc;
 
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use http_body::Body as _;
 
 use super::conf::{Conf, ForwardHost, Protocol, Spec};
 use super::forwarded::Origin;
+use super::lines::Lines;
+use super::response::Asked;
+use super::sending::Framing;
 use super::upload::Upload;
-use crate::app::{Head, Request};
-use crate::error::{Error, UpstreamFailure};
+use crate::app::Request;
+use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::txn;
 
 /// What a request is sent as, whichever upstream gets it.
 pub(super) struct Outgoing {
-    head: Box<Head>,
+    request: Request,
     pub(super) exchange: Rc<Exchange>,
     pub(super) upload: Upload,
-    target: Uri,
-    /// The Host that the client asked for.
-    host: Option<HeaderValue>,
+    /// The target, where it is not as it came.
+    target: Option<Uri>,
     /// Headers that the client's `Connection` names.
     listed: Vec<HeaderName>,
     /// The protocol to which the client wants to switch, and may.
@@ -30,89 +33,95 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(conf: &Conf, request: Request) -> Result<Self, Error> {
-        let target = target(&request, conf.strip_prefix)?;
-        let (head, body, exchange) = request.into_parts();
-        let (upload, parts) = (Upload::new(body), &head.parts);
+    pub(super) fn new(conf: &Conf, mut request: Request) -> Result<Self, Error> {
+        let upload = Upload::of(&mut request);
+        let parts = request.parts();
+        let exchange = request.shared_exchange();
         Ok(Self {
-            target,
-            // Admission has seen to it that this is one, and the target's where that has one.
-            host: parts.headers.get(header::HOST).filter(|host| !host.is_empty()).cloned(),
+            target: target(&request, conf.strip_prefix)?,
             listed: listed(&parts.headers)?,
             upgrade: upgrade(conf, parts).filter(|_| upload.is_empty()).cloned(),
             trusted: exchange.trusts_peer(),
-            head,
+            request,
             exchange,
             upload,
         })
     }
 
     pub(super) fn method(&self) -> &Method {
-        &self.head.parts.method
+        self.request.method()
     }
 
-    pub(super) fn is_head(&self) -> bool {
-        self.head.parts.method == Method::HEAD
+    /// What the response is to.
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked { head: self.method() == Method::HEAD, upgrade: self.upgrade.as_ref() }
     }
 
-    pub(super) fn upgrade(&self) -> Option<&HeaderValue> {
-        self.upgrade.as_ref()
-    }
-
-    /// The request for one upstream.
-    pub(super) fn request(&self, conf: &Conf, spec: &Spec) -> http::Request<Upload> {
-        let head = &self.head.parts;
-        let mut headers = HeaderMap::with_capacity(head.headers.len() + 8);
-        let host = match &conf.forward_host {
-            ForwardHost::Client => self.host.as_ref().unwrap_or(&spec.host),
-            ForwardHost::Upstream => &spec.host,
-            ForwardHost::Name(name) => name,
-        };
-        headers.append(header::HOST, host.clone());
+    /// Writes the head for one upstream.
+    pub(super) fn write(&self, conf: &Conf, spec: &Spec, to: &mut Vec<u8>) -> Framing {
+        let head = self.request.parts();
+        let target = self.target.as_ref().unwrap_or(&head.uri);
+        let target = target.path_and_query().map_or("/", PathAndQuery::as_str);
+        let mut lines = Lines::begin(to, &head.method, target);
+        // Admission has seen to it that this is one, and the target's where that has one.
+        let host = head.headers.get(header::HOST).filter(|host| !host.is_empty());
+        lines.add(
+            "Host",
+            match &conf.forward_host {
+                ForwardHost::Client => host.unwrap_or(&spec.host),
+                ForwardHost::Upstream => &spec.host,
+                ForwardHost::Name(name) => name,
+            },
+        );
         for (name, value) in &head.headers {
-            let stays = is_of_one_hop(name) || is_ours(name) || self.listed.contains(name);
-            if !stays && (self.trusted || !is_about_client(name)) {
-                headers.append(name.clone(), value.clone());
+            if !self.stays(conf, name) {
+                lines.pass_on(name, value);
             }
         }
-        self.tell(conf, &mut headers);
-        frame(&self.upload, &head.method, &mut headers);
+        self.tell(conf, host, &mut lines);
+        let framing = frame(&self.upload, &head.method, &mut lines);
         if let Some(protocol) = &self.upgrade {
-            switch(&mut headers, protocol);
+            lines.add("Connection", "Upgrade");
+            lines.add("Upgrade", protocol);
         }
-        let mut request = http::Request::new(self.upload.clone());
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = self.target.clone();
-        *request.headers_mut() = headers;
-        request
+        lines.end();
+        framing
+    }
+
+    /// Whether a header of the request goes no further as it is.
+    fn stays(&self, conf: &Conf, name: &HeaderName) -> bool {
+        is_of_one_hop(name)
+            || is_ours(name)
+            || (is_about_client(name) && (!self.trusted || conf.forwarded.tells(name)))
+            || self.listed.contains(name)
     }
 
     /// Adds what is ours to say.
-    fn tell(&self, conf: &Conf, headers: &mut HeaderMap) {
-        let (head, exchange) = (&self.head.parts, &*self.exchange);
+    fn tell(&self, conf: &Conf, host: Option<&HeaderValue>, lines: &mut Lines<'_>) {
+        let (head, exchange) = (self.request.parts(), &*self.exchange);
         let origin = Origin {
             peer: exchange.peer.text.as_deref(),
             trusted: self.trusted,
             scheme: exchange.scheme(),
-            host: self.host.as_ref(),
+            host,
             headers: &head.headers,
         };
         if conf.forwarded.x_forwarded() {
-            origin.x_forwarded(headers);
+            origin.x_forwarded(lines);
         }
         if conf.forwarded.forwarded() {
-            origin.forwarded(headers);
+            origin.forwarded(lines);
         }
-        if let Ok(txn) = HeaderValue::from_str(exchange.txn()) {
-            headers.insert(txn::HEADER, txn);
-        }
+        lines.add("X-Txn", exchange.txn());
         if conf.via {
-            let via = match head.version {
-                Version::HTTP_10 => "1.0 brim",
-                Version::HTTP_2 => "2.0 brim",
-                _ => "1.1 brim",
-            };
-            headers.append(header::VIA, HeaderValue::from_static(via));
+            lines.add(
+                "Via",
+                match head.version {
+                    Version::HTTP_10 => "1.0 brim",
+                    Version::HTTP_2 => "2.0 brim",
+                    _ => "1.1 brim",
+                },
+            );
         }
     }
 }
@@ -132,31 +141,33 @@ fn upgrade<'a>(conf: &Conf, head: &'a Parts) -> Option<&'a HeaderValue> {
     (asks && conf.upgrade.iter().any(known)).then_some(protocol)
 }
 
-/// Says that the connection switches to a protocol, or is to.
-fn switch(headers: &mut HeaderMap, protocol: &HeaderValue) {
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, protocol.clone());
-}
-
-/// A body's length, or that it comes in chunks. hyper would guess, from the method.
-fn frame(upload: &Upload, method: &Method, headers: &mut HeaderMap) {
-    if !upload.is_empty() {
-        match upload.size_hint().exact() {
-            Some(length) => headers.insert(header::CONTENT_LENGTH, length.into()),
-            None => headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
-        };
-    } else if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+/// Says a body's length, or that it comes in chunks.
+fn frame(upload: &Upload, method: &Method, lines: &mut Lines<'_>) -> Framing {
+    if upload.is_empty() {
+        if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
+            lines.add("Content-Length", "0");
+        }
+        return Framing::Length(0);
+    }
+    match upload.size_hint().exact() {
+        Some(length) => {
+            lines.add("Content-Length", itoa::Buffer::new().format(length));
+            Framing::Length(length)
+        }
+        None => {
+            lines.add("Transfer-Encoding", "chunked");
+            Framing::Chunked
+        }
     }
 }
 
-/// The target in origin-form, or the asterisk, without dot segments.
-fn target(request: &Request, strip_prefix: bool) -> Result<Uri, Error> {
+/// The target in origin-form, or the asterisk, without dot segments; `None` where it came so.
+fn target(request: &Request, strip_prefix: bool) -> Result<Option<Uri>, Error> {
     let uri = request.uri();
     let strips = strip_prefix && request.route().is_some();
     let path = if strips { request.forward_rest() } else { request.forward_path() };
     if !strips && uri.authority().is_none() && path == uri.path() {
-        return Ok(uri.clone());
+        return Ok(None);
     }
     let mut target = String::with_capacity(uri.path().len() + 1);
     if !path.starts_with('*') {
@@ -168,7 +179,7 @@ fn target(request: &Request, strip_prefix: bool) -> Result<Uri, Error> {
         target.push('?');
         target.push_str(query);
     }
-    target.parse().map_err(|_| bad("the target is malformed"))
+    target.parse().map(Some).map_err(|_| bad("the target is malformed"))
 }
 
 fn bad(reason: &'static str) -> Error {
@@ -192,7 +203,7 @@ fn listed(headers: &HeaderMap) -> Result<Vec<HeaderName>, Error> {
 }
 
 /// RFC 9110 section 7.6.1: headers that are about one connection, and those of their kind.
-fn is_of_one_hop(name: &HeaderName) -> bool {
+pub(super) fn is_of_one_hop(name: &HeaderName) -> bool {
     match *name {
         header::CONNECTION
         | header::TE
@@ -238,82 +249,4 @@ fn is_about_client(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.starts_with("x-")
         && (name.starts_with("x-forwarded") || matches!(name, "x-real-ip" | "x-cluster-client-ip"))
-}
-
-/// Takes out of a response what is about the upstream's connection, and refuses one whose end would be
-/// in doubt.
-pub(super) fn response(
-    parts: &mut http::response::Parts,
-    outgoing: &Outgoing,
-) -> Result<(), UpstreamFailure> {
-    let headers = &mut parts.headers;
-    let status = parts.status;
-    let mut switched = None;
-    if status.is_informational() {
-        let protocol = headers.get(header::UPGRADE).filter(|protocol| {
-            let wanted = outgoing.upgrade();
-            wanted.is_some_and(|wanted| wanted.as_bytes().eq_ignore_ascii_case(protocol.as_bytes()))
-        });
-        let protocol = protocol.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS);
-        switched = protocol.cloned();
-        if switched.is_none() {
-            return Err(UpstreamFailure::Strange("nobody asked for this protocol"));
-        }
-    }
-    let mut listed = Vec::new();
-    let (mut lengths, mut codings) = (0, 0);
-    let mut stays = false;
-    for (name, value) in &*headers {
-        stays |= is_of_one_hop(name);
-        match *name {
-            header::CONTENT_LENGTH => lengths += 1,
-            header::TRANSFER_ENCODING => {
-                codings += 1;
-                if codings > 1 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                    return Err(UpstreamFailure::Strange("a Transfer-Encoding other than chunked"));
-                }
-            }
-            header::CONNECTION => {
-                let tokens = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-                let names = tokens.filter_map(|token| HeaderName::from_bytes(token).ok());
-                listed.extend(names.filter(|name| !is_of_one_hop(name) && *name != "close"));
-            }
-            _ => {}
-        }
-    }
-    if codings > 0 && lengths > 0 {
-        return Err(UpstreamFailure::Strange("both Transfer-Encoding and Content-Length"));
-    }
-    if stays {
-        let names: Vec<_> = headers.keys().filter(|name| is_of_one_hop(name)).cloned().collect();
-        names.iter().chain(&listed).for_each(|name| drop(headers.remove(name)));
-    }
-    if let Some(protocol) = switched {
-        headers.remove(header::CONTENT_LENGTH);
-        switch(headers, &protocol);
-    } else if status == StatusCode::NO_CONTENT {
-        headers.remove(header::CONTENT_LENGTH);
-    } else if lengths > 0 {
-        one_length(headers)?;
-    }
-    Ok(())
-}
-
-/// Content-Length as one number: hyper takes a list of the same one for it.
-fn one_length(headers: &mut HeaderMap) -> Result<(), UpstreamFailure> {
-    const STRANGE: UpstreamFailure = UpstreamFailure::Strange("a malformed Content-Length");
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let (first, more) = (lengths.next(), lengths.next());
-    let plain = first.is_some_and(|length| {
-        !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit)
-    });
-    match (plain, more) {
-        (true, None) => Ok(()),
-        (true, Some(more)) if Some(more) == first && lengths.next().is_none() => {
-            let length = more.clone();
-            headers.insert(header::CONTENT_LENGTH, length);
-            Ok(())
-        }
-        _ => Err(STRANGE),
-    }
 }

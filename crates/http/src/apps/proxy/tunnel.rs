@@ -5,12 +5,12 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::lease::Timer;
+use super::timer::Timer;
 
 /// Bytes that are read at once.
 const PIECE: usize = 16 * 1024;
@@ -63,7 +63,8 @@ pub(super) async fn join(
         }
         if moved {
             let half = up_over.is_ready() || down_over.is_ready();
-            timer.set(if half { times.half.min(times.silence) } else { times.silence });
+            let time = if half { times.half.min(times.silence) } else { times.silence };
+            timer.set(Instant::now(), time);
         }
         timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     })

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
+use crate::app::Request;
 use crate::body::Body;
 use crate::error::Error;
 
@@ -26,16 +27,18 @@ struct Stock {
     failure: RefCell<Option<Error>>,
 }
 
-/// What hyper learns of a failure; the whole of it stays with us.
+/// What the sender learns of a failure; the whole of it stays with us.
 #[derive(Debug, thiserror::Error)]
 #[error("the request's body broke off")]
 pub(super) struct Failed;
 
 impl Upload {
-    pub(super) fn new(body: Body) -> Self {
+    /// Takes the body, if there is one.
+    pub(super) fn of(request: &mut Request) -> Self {
+        let body = request.body();
         Self((!body.is_end_stream()).then(|| {
             Rc::new(Stock {
-                body: RefCell::new(body),
+                body: RefCell::new(body.take()),
                 pieces: Cell::new(0),
                 waits: Cell::new(false),
                 ended: Cell::new(false),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::conf::{Balance, Conf, Place, Spec};
-use super::lease::Link;
+use super::link::Link;
 use crate::error::{Error, UpstreamFailure};
 
 /// How often kept connections are looked through for dead and old ones.

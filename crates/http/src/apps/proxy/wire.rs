@@ -1,6 +1,6 @@
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -45,6 +45,26 @@ impl Wire {
                 stream.map(|stream| Self::Tls(Box::new(stream))).map_err(UpstreamFailure::Tls)
             }
             _ => Ok(Self::Tcp(stream)),
+        }
+    }
+}
+
+impl Wire {
+    /// Whether nothing has come on a connection on which nothing is to come, not even its end.
+    pub(super) fn is_silent(&mut self) -> bool {
+        let nothing = |read: io::Result<usize>| {
+            read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        };
+        let mut byte = [0];
+        match self {
+            // Without a system call, as long as the runtime has not heard of anything.
+            Self::Tcp(stream) => nothing(stream.try_read(&mut byte)),
+            Self::Unix(stream) => nothing(stream.try_read(&mut byte)),
+            Self::Tls(stream) => {
+                // Nobody is to be woken: whoever takes the connection polls it again.
+                let mut cx = Context::from_waker(Waker::noop());
+                Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+            }
         }
     }
 }

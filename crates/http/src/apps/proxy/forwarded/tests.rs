@@ -10,10 +10,14 @@ fn told(peer: Option<&str>, trusted: bool, lines: &[(&'static str, &str)]) -> He
     }
     let host = HeaderValue::from_static("example.com:8080");
     let origin = Origin { peer, trusted, scheme: "http", host: Some(&host), headers: &headers };
-    let mut to = HeaderMap::new();
+    let mut text = Vec::new();
+    let mut to = Lines::begin(&mut text, &http::Method::GET, "/");
     origin.x_forwarded(&mut to);
     origin.forwarded(&mut to);
-    to
+    let text = String::from_utf8(text).unwrap();
+    let lines = text.strip_suffix("\r\n").unwrap().split("\r\n").skip(1);
+    let lines = lines.map(|line| line.split_once(": ").unwrap());
+    lines.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
 }
 
 fn value<'a>(told: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -1,0 +1,44 @@
+use http::{HeaderName, HeaderValue, Method};
+
+/// The head of a request, written line by line. What is added holds no end of line: each value was one
+/// of a header before, or is made of such.
+pub(super) struct Lines<'a>(&'a mut Vec<u8>);
+
+impl<'a> Lines<'a> {
+    /// Begins with the request line. The target has neither blanks nor control characters.
+    pub(super) fn begin(to: &'a mut Vec<u8>, method: &Method, target: &str) -> Self {
+        to.extend_from_slice(method.as_str().as_bytes());
+        to.push(b' ');
+        to.extend_from_slice(target.as_bytes());
+        to.extend_from_slice(b" HTTP/1.1\r\n");
+        Self(to)
+    }
+
+    /// Adds a line.
+    pub(super) fn add(&mut self, name: &'static str, value: &(impl AsRef<[u8]> + ?Sized)) {
+        self.0.extend_from_slice(name.as_bytes());
+        self.value(value.as_ref());
+    }
+
+    /// Adds a line of the client's, with a capital at the beginning of each word: some servers look for
+    /// names in that spelling only.
+    pub(super) fn pass_on(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let mut begins = true;
+        self.0.extend(name.as_str().bytes().map(|byte| {
+            let upper = std::mem::replace(&mut begins, byte == b'-');
+            if upper { byte.to_ascii_uppercase() } else { byte }
+        }));
+        self.value(value.as_bytes());
+    }
+
+    fn value(&mut self, value: &[u8]) {
+        self.0.extend_from_slice(b": ");
+        self.0.extend_from_slice(value);
+        self.0.extend_from_slice(b"\r\n");
+    }
+
+    /// Adds the empty line.
+    pub(super) fn end(self) {
+        self.0.extend_from_slice(b"\r\n");
+    }
+}

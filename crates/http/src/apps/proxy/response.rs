@@ -1,0 +1,192 @@
+//! Heads of responses: what they say of themselves, and what of it goes on.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use httparse::{ParserConfig, Status};
+use memchr::memchr_iter;
+
+use super::decoder::Decoder;
+use super::head::is_of_one_hop;
+
+/// Most header lines.
+const LINES: usize = 100;
+const MALFORMED: &str = "its head is malformed";
+
+/// What a response has to answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// A HEAD, whose response has no body.
+    pub(super) head: bool,
+    /// The protocol to which the connection may be switched.
+    pub(super) upgrade: Option<&'a HeaderValue>,
+}
+
+/// A response without its body, and without what is about the upstream's connection.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// Where its body ends.
+    pub(super) body: Decoder,
+    /// The connection can be used again behind the body.
+    pub(super) keeps: bool,
+}
+
+/// What the fields of a head say about its body and its connection.
+#[derive(Debug, Default)]
+struct Fields {
+    length: Option<u64>,
+    chunked: bool,
+    closes: bool,
+    keeps: bool,
+    upgrade: Option<HeaderValue>,
+    /// Headers that `Connection` names.
+    listed: Vec<HeaderName>,
+}
+
+/// Takes a final response's head off the front of what was read; `None` until it is there. Those that
+/// are only informational are thrown away. `used`: bytes that were taken for one response.
+pub(super) fn take(
+    input: &mut BytesMut,
+    used: &mut usize,
+    limit: usize,
+    asked: Asked<'_>,
+) -> Result<Option<Head>, &'static str> {
+    loop {
+        let Some(end) = end(input) else {
+            return if *used + input.len() < limit {
+                Ok(None)
+            } else {
+                Err("its head is too large")
+            };
+        };
+        *used += end;
+        if *used > limit {
+            return Err("its head is too large");
+        }
+        if let Some(head) = read(&input.split_to(end).freeze(), asked)? {
+            return Ok(Some(head));
+        }
+    }
+}
+
+/// Where a head ends: behind the first empty line.
+fn end(input: &[u8]) -> Option<usize> {
+    memchr_iter(b'\n', input).find_map(|at| match input.get(at + 1..)? {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
+}
+
+/// Understands a whole head; `None` for one that is only informational.
+fn read(bytes: &Bytes, asked: Asked<'_>) -> Result<Option<Head>, &'static str> {
+    let mut lines = [const { MaybeUninit::uninit() }; LINES];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = ParserConfig::default();
+    match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut lines) {
+        Ok(Status::Complete(length)) if length == bytes.len() => {}
+        Err(httparse::Error::TooManyHeaders) => return Err("its head has more than 100 lines"),
+        _ => return Err(MALFORMED),
+    }
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(MALFORMED)?;
+    let old = parsed.version == Some(0);
+    let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+    if status.is_informational() && !switches {
+        return Ok(None);
+    }
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    let mut fields = Fields::default();
+    for line in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| MALFORMED)?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value));
+        let value = value.map_err(|_| MALFORMED)?;
+        if !fields.note(&name, &value)? {
+            headers.append(name, value);
+        }
+    }
+    fields.listed.iter().for_each(|name| drop(headers.remove(name)));
+    if fields.chunked && (fields.length.is_some() || old) {
+        return Err("both Transfer-Encoding and Content-Length, or HTTP/1.0 with the former");
+    }
+    if switches {
+        switch(&mut headers, &fields, asked)?;
+        return Ok(Some(Head { status, headers, body: Decoder::Length(0), keeps: false }));
+    }
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body = match fields.length {
+        _ if asked.head || bodiless => Decoder::Length(0),
+        _ if fields.chunked => Decoder::chunked(),
+        Some(length) => Decoder::Length(length),
+        None => Decoder::Close,
+    };
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    let keeps = !fields.closes && (!old || fields.keeps) && body != Decoder::Close;
+    Ok(Some(Head { status, headers, body, keeps }))
+}
+
+impl Fields {
+    /// Sees what a field says; true for one that goes no further.
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, &'static str> {
+        match *name {
+            header::CONTENT_LENGTH => {
+                let length = length(value.as_bytes()).ok_or("a malformed Content-Length")?;
+                return match self.length.replace(length) {
+                    Some(other) if other != length => Err("more than one Content-Length"),
+                    first => Ok(first.is_some()),
+                };
+            }
+            header::TRANSFER_ENCODING => {
+                let chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+                if !chunked || std::mem::replace(&mut self.chunked, true) {
+                    return Err("a Transfer-Encoding other than chunked");
+                }
+            }
+            header::CONNECTION => {
+                for token in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                    self.note_option(token);
+                }
+            }
+            header::UPGRADE => self.upgrade = Some(value.clone()),
+            _ => return Ok(is_of_one_hop(name)),
+        }
+        Ok(true)
+    }
+
+    fn note_option(&mut self, token: &[u8]) {
+        if token.eq_ignore_ascii_case(b"close") {
+            self.closes = true;
+        } else if token.eq_ignore_ascii_case(b"keep-alive") {
+            self.keeps = true;
+        } else if let Ok(name) = HeaderName::from_bytes(token) {
+            // The body's length is not for anybody to take away.
+            self.listed.extend(Some(name).filter(|name| *name != header::CONTENT_LENGTH));
+        }
+    }
+}
+
+/// A plain number, without a sign and not a list.
+fn length(value: &[u8]) -> Option<u64> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
+}
+
+/// Makes a 101 one to the client, who has to have asked for it.
+fn switch(headers: &mut HeaderMap, fields: &Fields, asked: Asked<'_>) -> Result<(), &'static str> {
+    let same = |to: &&HeaderValue| {
+        asked.upgrade.is_some_and(|wanted| wanted.as_bytes().eq_ignore_ascii_case(to.as_bytes()))
+    };
+    let protocol = fields.upgrade.as_ref().filter(same);
+    let protocol = protocol.ok_or("nobody asked for this protocol")?;
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, protocol.clone());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
