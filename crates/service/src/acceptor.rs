@@ -94,7 +94,7 @@ impl Census {
         self.closed.notified()
     }
 
-    fn enter(self: &Arc<Self>, worker: usize, client: Option<ClientKey>) -> Open {
+    pub(crate) fn enter(self: &Arc<Self>, worker: usize, client: Option<ClientKey>) -> Open {
         let generation = u8::from(self.draining.load(Ordering::SeqCst));
         if let Some(count) = self.workers.get(worker) {
             count.fetch_add(1, Ordering::Relaxed);

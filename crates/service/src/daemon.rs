@@ -22,8 +22,8 @@ use crate::log::{self, Identity, LogHandle, LogLimit};
 use crate::notify;
 use crate::program::{Program, Settings};
 use crate::shared::{Shared, State};
-use crate::sockets::{self, Held, Mismatch, SocketError};
-use crate::worker::{self, Worker};
+use crate::sockets::{self, DatagramSocket, HeldDatagrams, Mismatch, Place, SocketError, Sockets};
+use crate::worker::{self, Command, Worker};
 
 mod drain;
 mod examine;
@@ -127,7 +127,7 @@ fn panic_hook() -> Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync> {
     })
 }
 
-async fn live<P: Program>(program: P, target: Target, held: Vec<Held>, log: LogHandle) -> Exit {
+async fn live<P: Program>(program: P, target: Target, held: Sockets, log: LogHandle) -> Exit {
     let mut daemon = match Daemon::new(program, target, log) {
         Ok(daemon) => daemon,
         Err(error) => {
@@ -212,7 +212,7 @@ struct Running<P: Program> {
     workers: Vec<Worker<P>>,
     census: Arc<Census>,
     acceptor: Option<Acceptor>,
-    addresses: Vec<brim_config::Address>,
+    places: Vec<Place>,
     counters: CounterFile,
 }
 
@@ -285,11 +285,7 @@ impl<P: Program> Daemon<P> {
     }
 
     /// Everything from the sockets to READY=1.
-    async fn start(
-        mut self,
-        plan: Arc<P::Plan>,
-        held: Vec<Held>,
-    ) -> Result<Running<P>, StartError> {
+    async fn start(mut self, plan: Arc<P::Plan>, held: Sockets) -> Result<Running<P>, StartError> {
         let settings = P::settings(&plan).clone();
         log::Layer::set_level(settings.log_level);
         self.log.access_output(settings.access.clone());
@@ -297,10 +293,10 @@ impl<P: Program> Daemon<P> {
             true => sockets::bind(&settings.listeners, settings.backlog)?,
             false => held,
         };
-        for held in &held {
+        for held in &held.streams {
             held.set_keepalive(settings.keepalive)?;
         }
-        let addresses: Vec<_> = held.iter().map(|held| held.address.clone()).collect();
+        let places = held.places();
         let counters = CounterFile::from_environment();
         let registry = Registry::new(settings.layout.clone(), settings.workers);
         counters.restore(&registry);
@@ -308,17 +304,17 @@ impl<P: Program> Daemon<P> {
         let workers = self.start_workers(&plan, &registry, settings.workers).await?;
         let census = Census::new(settings.workers, settings.concurrent_per_worker)?;
         census.clients.set_limit(settings.connections_per_client, settings.trusted_proxies.clone());
-        let acceptor = Acceptor::start(held, &workers, census.clone())?;
+        hand_out(held.datagrams, &workers, &census);
+        let acceptor = Acceptor::start(held.streams, &workers, census.clone())?;
         {
             let mut face = self.shared.face();
             face.state = State::Running;
             face.workers = u32::try_from(settings.workers).unwrap_or(u32::MAX);
-            face.listeners = addresses.iter().map(ToString::to_string).collect();
+            face.listeners = places.iter().map(|(address, _)| address.to_string()).collect();
         }
         self.own_name().await;
         let acceptor = Some(acceptor);
-        let running =
-            Running { daemon: self, plan, workers, census, acceptor, addresses, counters };
+        let running = Running { daemon: self, plan, workers, census, acceptor, places, counters };
         tracing::info!("{}", running.serving());
         tracing::info!("{}", room(&settings));
         notify::ready(&running.status());
@@ -355,6 +351,17 @@ impl<P: Program> Daemon<P> {
     }
 }
 
+/// Gives each datagram socket to one worker. There is no limit to mind: it is one from the beginning to
+/// the end.
+fn hand_out<P: Program>(held: Vec<HeldDatagrams>, workers: &[Worker<P>], census: &Arc<Census>) {
+    for (held, (index, worker)) in held.into_iter().zip(workers.iter().enumerate().cycle()) {
+        let open = census.enter(index, None);
+        let local = Arc::new(held.address);
+        let socket = DatagramSocket { socket: held.socket, local, open };
+        let _ = worker.commands.send(Command::Datagrams(socket));
+    }
+}
+
 impl<P: Program> Running<P> {
     /// Serves until somebody wants the end.
     async fn govern(&mut self) -> Exit {
@@ -375,13 +382,14 @@ impl<P: Program> Running<P> {
     /// How open sockets and configured listeners differ.
     fn mismatch(&self) -> Option<String> {
         let listeners = &P::settings(&self.plan).listeners;
-        Mismatch::between(&self.addresses, listeners)
+        Mismatch::between(&self.places, listeners)
             .sentence(&format!("brim@{}", self.daemon.name().instance()))
     }
 
     /// What is served, and by how many.
     fn serving(&self) -> String {
-        let addresses: Vec<_> = self.addresses.iter().map(ToString::to_string).collect();
+        let addresses: Vec<_> =
+            self.places.iter().map(|(address, _)| address.to_string()).collect();
         match self.workers.len() {
             1 => format!("serving {}, 1 worker", addresses.join(" ")),
             workers => format!("serving {}, {workers} workers", addresses.join(" ")),

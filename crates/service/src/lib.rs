@@ -44,7 +44,7 @@ pub use gather::{Gather, Sections};
 pub use lifecycle::{Drain, Lifecycle};
 pub use log::{AccessOutput, LineSink, LogLimit, journal_field};
 pub use program::{NotARequest, Program, Settings};
-pub use sockets::{PeerAddress, SocketError};
+pub use sockets::{DatagramSocket, Datagrams, PeerAddress, SocketError};
 pub use stream::Stream;
 pub use worker::{Connection, Current, Refused, WorkerContext};
 

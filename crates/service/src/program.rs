@@ -9,6 +9,7 @@ use brim_config::{
 use brim_stats::Layout;
 
 use crate::log::AccessOutput;
+use crate::sockets::DatagramSocket;
 use crate::stream::Stream;
 use crate::worker::{Connection, Current, Refused, WorkerContext};
 
@@ -56,6 +57,16 @@ pub trait Program: Sized + Send + Sync + 'static {
         current: Current<Self::Worker>,
         connection: Connection,
     ) -> impl Future<Output = ()> + 'static;
+
+    /// Serves a datagram socket until the drain begins ([`Lifecycle`](crate::Lifecycle)), and what was
+    /// received to its end. What is left in the kernel then is the successor's.
+    fn datagrams(
+        current: Current<Self::Worker>,
+        socket: DatagramSocket,
+    ) -> impl Future<Output = ()> + 'static {
+        drop((current, socket));
+        std::future::ready(())
+    }
 
     /// Tells a client that it has too many connections. It has no worker's slot.
     fn refuse(

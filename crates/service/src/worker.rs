@@ -20,7 +20,7 @@ use crate::gather::Gather;
 use crate::lifecycle::Lifecycle;
 use crate::log::{LineSink, LogHandle};
 use crate::program::Program;
-use crate::sockets::PeerAddress;
+use crate::sockets::{DatagramSocket, PeerAddress};
 use crate::stream::Stream;
 
 /// What a worker's state is built from.
@@ -97,6 +97,8 @@ pub(crate) struct Accepted {
 /// served by the state that was current when it came.
 pub(crate) enum Command<P: Program> {
     Serve(Accepted),
+    /// Serve what comes to this socket, to the end.
+    Datagrams(DatagramSocket),
     /// Tell somebody that there are too many of his connections.
     Refuse {
         socket: OwnedFd,
@@ -185,6 +187,9 @@ async fn run<P: Program>(
     while let Some(command) = commands.recv().await {
         match command {
             Command::Serve(connection) => serve::<P>(&current, connection, &accepted),
+            Command::Datagrams(socket) => {
+                tokio::task::spawn_local(P::datagrams(current.clone(), socket));
+            }
             Command::Refuse { socket, peer, turn } => {
                 if let Ok(stream) = Stream::from_fd(socket, false) {
                     let refused = Refused { stream, peer, turn };

@@ -8,7 +8,7 @@ use crate::bus::Order;
 use crate::notify;
 use crate::program::Program;
 use crate::shared::State;
-use crate::sockets::{Held, ListeningSocket};
+use crate::sockets::{Held, ListeningSocket, Sockets};
 use crate::stream::Stream;
 
 /// Clients that are turned away at the same time, per socket.
@@ -16,12 +16,15 @@ const AT_ONCE: usize = 64;
 
 impl<P: Program> Daemon<P> {
     /// Turns clients away until a reload finds a good configuration, or somebody wants the end
-    /// (`None`).
-    pub(super) async fn hold(&mut self, held: &[Held], problems: Vec<Problem>) -> Option<P::Plan> {
+    /// (`None`). Datagrams wait in the kernel meanwhile.
+    pub(super) async fn hold(&mut self, held: &Sockets, problems: Vec<Problem>) -> Option<P::Plan> {
         self.shared.face().state = State::Holding;
-        self.shared.face().listeners = held.iter().map(|held| held.address.to_string()).collect();
+        let places = held.places();
+        self.shared.face().listeners =
+            places.iter().map(|(address, _)| address.to_string()).collect();
         let _pulse = pulse::AbortOnDrop(pulse::ping_alone());
         let doors: Vec<_> = held
+            .streams
             .iter()
             .filter_map(|held| held.try_clone().ok())
             .map(|held| pulse::AbortOnDrop(tokio::task::spawn_local(turn_away_all::<P>(held))))
