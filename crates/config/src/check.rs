@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use crate::address::{Address, Listener, SocketType};
+use crate::gateway::GatewaySection;
+use crate::handler::HandlerSection;
 use crate::name::{Kind, SectionName};
 use crate::nearest::nearest;
 use crate::problem::{Cause, Origin, Problem, Severity};
@@ -31,10 +33,20 @@ pub fn check(tree: &Tree) -> Vec<Problem> {
         };
         let own = |problem: &Problem| problem.section.as_deref() != Some(DEFAULTS);
         problems.extend(reader.finish().into_iter().filter(own));
+        if name.kind == Kind::Gateway {
+            let (gateway, _) = GatewaySection::read(tree, &name);
+            for endpoint in gateway.endpoints() {
+                let owner = tree.section(&gateway.section_of(endpoint.role)).unwrap_or(section);
+                problems.extend(taken.add(owner, endpoint.listener));
+            }
+            continue;
+        }
         for listener in server.into_iter().flat_map(|server| server.listeners) {
             problems.extend(taken.add(section, listener));
         }
     }
+    problems
+        .extend(HandlerSection::names(tree).flat_map(|name| HandlerSection::read(tree, name).1));
     problems.extend(unused(tree, &referred));
     tree.arrange(problems)
 }

@@ -9,7 +9,7 @@ use crate::name::{Kind, SectionName};
 use crate::problem::Problem;
 use crate::quantity::{AbsolutePath, Count, SizeWithin, Span, Timeout};
 use crate::reader::Reader;
-use crate::server::{LogLevel, Start};
+use crate::server::ServerSection;
 use crate::tree::{DEFAULTS, Tree};
 
 const MIB: u64 = 1024 * 1024;
@@ -19,20 +19,14 @@ const GIB: u64 = 1024 * MIB;
 /// `drain_timeout`, `drain_idle` and `log_level`, which `[brim]` may have, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewaySection {
-    /// The section's own name.
-    pub name: SectionName,
+    /// What all servers have: `start`, `program`, `backlog`, `drain_timeout`, `drain_idle` and `log_level`. The
+    /// listeners are the gateway's sockets.
+    pub server: ServerSection,
     /// `link`: absolute path of the socket where it meets front ends; default `/run/brim/gateway.sock`, for
     /// `[gateway#NAME]` `/run/brim/gateway:NAME.sock`.
     pub link: PathBuf,
     /// The sections of handlers that name this gateway, in the order of the configuration.
     pub handlers: Vec<HandlerSection>,
-    /// `start`: `always` or `on-demand` (only the sockets start, the first connection starts the service),
-    /// default `always`.
-    pub start: Start,
-    /// `program`: absolute path of the program to run instead of `brim-gateway`, default unset.
-    pub program: Option<PathBuf>,
-    /// `backlog`: connections that wait in the kernel for each socket, 1 to 1000000, default 4096.
-    pub backlog: u32,
     /// `max_links`: front ends' workers that are connected at a time, 1 to 10000; default 1024.
     pub max_links: usize,
     /// `max_exchanges`: requests, WebSockets and the like that one of them has open at a time, 1 to 1000000,
@@ -53,13 +47,6 @@ pub struct GatewaySection {
     /// `max_memory`: size in bytes of all that waits in the gateway, 1M to 1T; beyond it 503, and those for whom
     /// most waits are closed; default 256M.
     pub max_memory: usize,
-    /// `drain_timeout`: time that open requests have at stop and restart; default 30s.
-    pub drain_timeout: Duration,
-    /// `drain_idle`: time that the gateway goes on serving at stop and restart when nothing is open any more;
-    /// default 1s.
-    pub drain_idle: Duration,
-    /// `log_level`: as for front ends; default `info`.
-    pub log_level: LogLevel,
 }
 
 /// A socket of a gateway.
@@ -89,17 +76,12 @@ impl GatewaySection {
     pub fn read(tree: &Tree, name: &SectionName) -> (Self, Vec<Problem>) {
         let section = name.section();
         let mut reader = Reader::with_fallback(tree, &section);
-        let mut read = Self::take(tree, name, &mut reader);
-        // What is wrong in [brim] is told of [brim].
+        let read = Self::take(tree, name, &mut reader);
+        let mut problems = crate::check::defaults(tree);
+        // What is wrong in [brim] was found just before.
         let own = |problem: &Problem| problem.section.as_deref() != Some(DEFAULTS);
-        let mut problems: Vec<_> = reader.finish().into_iter().filter(own).collect();
-        for handler in HandlerSection::names(tree) {
-            if HandlerSection::gateway_of(tree, handler).as_ref() == Some(name) {
-                let (handler, found) = HandlerSection::read(tree, handler);
-                problems.extend(found);
-                read.handlers.extend(handler);
-            }
-        }
+        problems.extend(reader.finish().into_iter().filter(own));
+        problems.extend(handlers(tree, name).flat_map(|handler| handler.1));
         (read, tree.arrange(problems))
     }
 
@@ -111,7 +93,7 @@ impl GatewaySection {
         reader.known().to_vec()
     }
 
-    fn take(tree: &Tree, name: &SectionName, r: &mut Reader<'_>) -> Self {
+    pub(crate) fn take(tree: &Tree, name: &SectionName, r: &mut Reader<'_>) -> Self {
         let link = r.own::<AbsolutePath>("link").map(|AbsolutePath(path)| path);
         if let Some(link) = link.filter(|link| unix(link).is_none()) {
             r.refuse(
@@ -123,14 +105,10 @@ impl GatewaySection {
                 ),
             );
         }
-        Self {
-            name: name.clone(),
+        let mut section = Self {
+            server: ServerSection::without_listeners(name, r),
             link: link_of(tree, name),
-            handlers: Vec::new(),
-            start: r.own("start").unwrap_or(Start::Always),
-            program: r.own("program").map(|AbsolutePath(path)| path),
-            backlog: u32::try_from(r.get_or("backlog", Count::<1, 1_000_000>(4096)).0)
-                .unwrap_or(u32::MAX),
+            handlers: handlers(tree, name).filter_map(|handler| handler.0).collect(),
             max_links: count::<1, 10_000>(r, "max_links", 1024),
             max_exchanges: count::<1, 1_000_000>(r, "max_exchanges", 65_536),
             max_peers: count::<1, 100_000>(r, "max_peers", 1024),
@@ -145,10 +123,18 @@ impl GatewaySection {
                 .map_or(256 * MIB, |SizeWithin(bytes)| bytes)
                 .try_into()
                 .unwrap_or(usize::MAX),
-            drain_timeout: r.get_or("drain_timeout", Span(Duration::from_secs(30))).0,
-            drain_idle: r.get_or("drain_idle", Span(Duration::from_secs(1))).0,
-            log_level: r.get_or("log_level", LogLevel::Info),
-        }
+        };
+        let endpoints = section.endpoints().into_iter();
+        section.server.listeners = endpoints.map(|endpoint| endpoint.listener).collect();
+        section.server.concurrent_per_worker = section.connections();
+        section
+    }
+
+    /// How many connections there can be.
+    fn connections(&self) -> usize {
+        let peers = self.max_peers.saturating_add(self.max_handshakes);
+        let peers = peers.saturating_mul(self.handlers.len()).saturating_mul(2);
+        peers.saturating_add(self.max_links).saturating_add(self.max_handshakes)
     }
 
     /// The gateway's sockets.
@@ -173,20 +159,25 @@ impl GatewaySection {
         std::iter::once(link).chain(handlers).collect()
     }
 
-    /// The addresses of the sockets.
-    pub fn listeners(&self) -> Vec<Listener> {
-        self.endpoints().into_iter().map(|endpoint| endpoint.listener).collect()
-    }
-
     /// The section that names an endpoint.
     pub fn section_of(&self, role: Role) -> String {
         match role {
-            Role::Link => self.name.section(),
+            Role::Link => self.server.name.section(),
             Role::Send(index) | Role::Recv(index) => {
                 self.handlers.get(index).map_or_else(String::new, |handler| handler.name.clone())
             }
         }
     }
+}
+
+/// The handlers that name a gateway, and what is wrong with them.
+fn handlers(
+    tree: &Tree,
+    gateway: &SectionName,
+) -> impl Iterator<Item = (Option<HandlerSection>, Vec<Problem>)> {
+    HandlerSection::names(tree)
+        .filter(|name| HandlerSection::gateway_of(tree, name).as_ref() == Some(gateway))
+        .map(|name| HandlerSection::read(tree, name))
 }
 
 /// Where a gateway meets front ends, whatever else its section says.

@@ -9,6 +9,7 @@ use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 
 use crate::address::{Listener, SocketType};
+use crate::gateway::GatewaySection;
 use crate::http::HttpSection;
 use crate::keys::{count, narrow, span};
 use crate::listen::read_listeners;
@@ -136,6 +137,25 @@ impl ServerSection {
         }
     }
 
+    /// Takes the keys that a section has which serves by one worker, at sockets that other keys name.
+    pub(crate) fn without_listeners(name: &SectionName, r: &mut Reader<'_>) -> Self {
+        Self {
+            name: name.clone(),
+            listeners: Vec::new(),
+            backlog: narrow(count::<1, 1_000_000>(r, "backlog", 4096)),
+            keepalive: r.get_or("keepalive", true),
+            workers: Workers::Count(1),
+            start: r.own("start").unwrap_or(Start::Always),
+            program: r.own("program").map(|AbsolutePath(path)| path),
+            concurrent_per_worker: usize::MAX,
+            connections_per_client: Some(0),
+            drain_timeout: span(r, "drain_timeout", 30),
+            drain_idle: span(r, "drain_idle", 1),
+            log_level: r.get_or("log_level", LogLevel::Info),
+            trusted_proxies: TrustedProxies::default(),
+        }
+    }
+
     /// Takes the keys from a reader.
     pub(crate) fn take(tree: &Tree, name: &SectionName, r: &mut Reader<'_>) -> Self {
         retired(r);
@@ -182,9 +202,8 @@ pub(crate) fn by_kind(
 ) -> Result<Option<ServerSection>, Cause> {
     match name.kind {
         Kind::Wsgi => Ok(Some(HttpSection::take(tree, name, r).server)),
-        Kind::Tcp | Kind::Udp | Kind::Gateway | Kind::Daemons => {
-            Err(Cause::KindNotYet { kind: name.kind })
-        }
+        Kind::Gateway => Ok(Some(GatewaySection::take(tree, name, r).server)),
+        Kind::Tcp | Kind::Udp | Kind::Daemons => Err(Cause::KindNotYet { kind: name.kind }),
     }
 }
 

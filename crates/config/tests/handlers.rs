@@ -44,7 +44,7 @@ fn a_handler_has_two_endpoints_and_belongs_to_a_gateway() {
     let roles: Vec<_> = gateway.endpoints().iter().map(|endpoint| endpoint.role).collect();
     assert_eq!(roles, [Role::Link, Role::Send(0), Role::Recv(0)]);
     let addresses: Vec<_> =
-        gateway.listeners().iter().map(|listener| listener.address.to_string()).collect();
+        gateway.server.listeners.iter().map(|listener| listener.address.to_string()).collect();
     assert_eq!(addresses, ["unix:/run/two", "127.0.0.1:1", "[::1]:2"]);
     assert_eq!(HandlerSection::read(&tree, "other").0.unwrap().link, Path::new("/run/two"));
 }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use brim_config::{Address, Listener, SectionName, ServerSection, SocketType, Start, Tree};
 
+use crate::gateway::Extra;
+
 /// The name of every drop-in.
 const DROP_IN: &str = "50-brim.conf";
 
@@ -53,10 +55,11 @@ pub fn plan(tree: &Tree) -> Vec<UnitFile> {
 fn server(tree: &Tree, name: &SectionName) -> Vec<UnitFile> {
     let Some(section) = ServerSection::read(tree, name) else { return Vec::new() };
     let own_file = tree.section(&name.section()).map(|own| &*own.origin.file);
-    let mut files = vec![service(&section, own_file)];
+    let extra = Extra::of(tree, name);
+    let mut files = vec![service(&section, &extra, own_file)];
     for listener in &section.listeners {
         let unit = listener.unit(name);
-        files.push(socket(&section, listener, &unit));
+        files.push(socket(&section, &extra, listener, &unit));
         if section.start == Start::OnDemand {
             files.push(UnitFile {
                 path: Path::new("sockets.target.wants").join(unit),
@@ -67,7 +70,7 @@ fn server(tree: &Tree, name: &SectionName) -> Vec<UnitFile> {
     files
 }
 
-fn service(section: &ServerSection, own_file: Option<&Path>) -> UnitFile {
+fn service(section: &ServerSection, extra: &Extra, own_file: Option<&Path>) -> UnitFile {
     let source = section.listeners.iter().find_map(|listener| listener.origin.as_ref());
     let mut text = format!("{HEADER}[Unit]\n");
     source_path(&mut text, source.map(|origin| &*origin.file).or(own_file));
@@ -76,10 +79,12 @@ fn service(section: &ServerSection, own_file: Option<&Path>) -> UnitFile {
             line(&mut text, key, &listener.unit(&section.name));
         }
     }
+    extra.wants.iter().for_each(|unit| line(&mut text, "Wants", unit));
+    text.push_str(&extra.service());
     drop_in(&section.name.unit(), text)
 }
 
-fn socket(section: &ServerSection, listener: &Listener, unit: &str) -> UnitFile {
+fn socket(section: &ServerSection, extra: &Extra, listener: &Listener, unit: &str) -> UnitFile {
     let mut text = format!("{HEADER}[Unit]\n");
     source_path(&mut text, listener.origin.as_ref().map(|origin| &*origin.file));
     text.push_str("\n[Socket]\n");
@@ -95,6 +100,7 @@ fn socket(section: &ServerSection, listener: &Listener, unit: &str) -> UnitFile 
     if !section.keepalive && matches!(listener.address, Address::Tcp(_)) {
         line(&mut text, "KeepAlive", "no");
     }
+    extra.socket(&mut text, &listener.address);
     drop_in(unit, text)
 }
 
@@ -103,7 +109,7 @@ fn drop_in(unit: &str, text: String) -> UnitFile {
     UnitFile { path, content: Content::Text(text) }
 }
 
-fn line(text: &mut String, key: &str, value: &str) {
+pub(crate) fn line(text: &mut String, key: &str, value: &str) {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{key}={value}");
 }
@@ -124,6 +130,6 @@ fn listen_value(address: &Address) -> String {
 }
 
 /// `%` begins a specifier in unit files, `%%` is the character.
-fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     text.replace('%', "%%")
 }

@@ -57,7 +57,8 @@ impl Programs {
     pub fn of(&self, tree: &Tree, name: &SectionName) -> Option<Program> {
         let of_kind = match name.kind {
             Kind::Wsgi => "brim-http",
-            Kind::Tcp | Kind::Udp | Kind::Gateway | Kind::Daemons => return None,
+            Kind::Gateway => "brim-gateway",
+            Kind::Tcp | Kind::Udp | Kind::Daemons => return None,
         };
         let section = name.section();
         let mut reader = Reader::new(tree, &section);
