@@ -8,6 +8,7 @@ use brim_config::{HttpSection, Listener, SectionName, Tree, has_errors};
 
 const SOURCE: &str = concat!(
     include_str!("../../crates/config/src/http.rs"),
+    include_str!("../../crates/config/src/http2.rs"),
     include_str!("../../crates/config/src/server.rs"),
     include_str!("../../crates/config/src/tls.rs")
 );

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 
+use crate::http2::Http2Keys;
 use crate::keys::{count, narrow, size, span, timeout};
 use crate::name::{Kind, SectionName};
 use crate::problem::Problem;
@@ -75,6 +76,8 @@ pub struct HttpSection {
     pub count_status_codes: Vec<u16>,
     /// TLS; the keys stand at the fields of [`TlsKeys`].
     pub tls: TlsKeys,
+    /// HTTP/2; the keys stand at the fields of [`Http2Keys`].
+    pub http2: Http2Keys,
 }
 
 /// Where access lines go.
@@ -145,6 +148,7 @@ impl HttpSection {
             log_auth_tokens: r.get_or("log_auth_tokens", false),
             count_status_codes: status_codes(r),
             tls: TlsKeys::take(r),
+            http2: Http2Keys::take(r),
         }
     }
 }

@@ -1,12 +1,11 @@
-//! The keys of an HTTP section that are about TLS.
+//! The keys that are about TLS and the PROXY protocol.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::keys::narrow;
-use crate::quantity::{AbsolutePath, Count, SizeWithin, Timeout};
+use crate::quantity::{AbsolutePath, Timeout};
 use crate::reader::Reader;
 
 /// How a section speaks TLS. With `certfile` or `cert_dir` it does so on all its listeners but those
@@ -31,21 +30,6 @@ pub struct TlsKeys {
     /// `handshake_timeout`: time for a TLS handshake, and for a header of the PROXY protocol, from
     /// the first byte; default 10s.
     pub handshake_timeout: Duration,
-    /// `http2`: yes or no, HTTP/2 for clients that ask for it in a TLS handshake; default yes.
-    pub http2: bool,
-    /// `h2c`: yes or no, HTTP/2 on Unix sockets for clients that begin with it; default no.
-    pub h2c: bool,
-    /// `http2_max_streams`: requests at once on one connection, 1 to 1000, default 100.
-    pub http2_max_streams: u32,
-    /// `http2_max_resets`: requests that a client may take back on one connection while it does little
-    /// else, then the connection is closed; 1 to 100000, default 200.
-    pub http2_max_resets: usize,
-    /// `http2_max_control`: frames other than requests and bodies that a client may send at once on one
-    /// connection, then it is closed; time and responses earn more; 100 to 1000000, default 2000.
-    pub http2_max_control: u32,
-    /// `http2_window`: size of what a client may send on one connection before somebody reads it, 64K to
-    /// 16M, default 1M.
-    pub http2_window: u32,
     /// `proxy_protocol`: yes or no, each connection begins with a header of the PROXY protocol, from a
     /// peer in `trusted_proxies` if that is set; default no.
     pub proxy_protocol: bool,
@@ -96,16 +80,6 @@ impl TlsKeys {
             client_ca,
             client_cert: client_cert.unwrap_or(default),
             handshake_timeout: r.get_or("handshake_timeout", Timeout(Duration::from_secs(10))).0,
-            http2: r.get_or("http2", true),
-            h2c: r.get_or("h2c", false),
-            http2_max_streams: narrow(r.get_or("http2_max_streams", Count::<1, 1000>(100)).0),
-            http2_max_resets: narrow(r.get_or("http2_max_resets", Count::<1, 100_000>(200)).0),
-            http2_max_control: narrow(
-                r.get_or("http2_max_control", Count::<100, 1_000_000>(2000)).0,
-            ),
-            http2_window: narrow(
-                r.get_or("http2_window", SizeWithin::<{ 64 << 10 }, { 16 << 20 }>(1 << 20)).0,
-            ),
             proxy_protocol: r.get_or("proxy_protocol", false),
         }
     }

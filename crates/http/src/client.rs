@@ -5,9 +5,8 @@ use std::rc::Rc;
 
 use brim_config::TrustedProxies;
 use brim_service::PeerAddress;
+use brim_service::tls::ClientCertificate;
 use http::{HeaderMap, HeaderName};
-
-use crate::tls::ClientCertificate;
 
 /// A connection's peer: its address, and that as text, made once for all its requests.
 #[derive(Clone, Debug)]

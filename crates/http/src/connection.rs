@@ -14,7 +14,8 @@ use std::task::Poll;
 use std::time::Instant;
 
 use brim_config::Address;
-use brim_service::{Connection, Current, Open, Refused, Stream};
+use brim_service::proxy_protocol::BadHeader;
+use brim_service::{Connection, Current, Open, Refused, Stream, Transport, linger};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::StatusCode;
@@ -24,15 +25,11 @@ use tokio::time::sleep;
 mod clock;
 mod h2;
 mod io;
-mod linger;
 mod opening;
 mod outgoing;
-mod proxy_protocol;
-mod transport;
 
 pub(crate) use clock::Clock;
 pub(crate) use h2::memory as http2_memory;
-pub(crate) use transport::Transport;
 
 use crate::client::Peer;
 use crate::error::{self, Error, ErrorPages};
@@ -41,10 +38,6 @@ use crate::upgrade::Upgraded;
 use crate::worker::HttpWorker;
 use clock::Due;
 use io::Io;
-use proxy_protocol::BadHeader;
-
-/// The counter of connections without the header that `proxy_protocol` wants.
-pub(crate) const BAD_PROXY_HEADERS: &str = "proxy_protocol_refused_count";
 
 /// Serves a connection to its end.
 // Not `async`: the future would hold its arguments beside the shell that they have become.

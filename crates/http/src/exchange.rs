@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Instant;
 
+use brim_service::tls::ClientCertificate;
 use brim_service::{Current, PeerAddress};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
@@ -25,7 +26,6 @@ use crate::chain::Chain;
 use crate::client::{self, Peer};
 use crate::connection::Clock;
 use crate::error::{self, Blame, Error};
-use crate::tls::ClientCertificate;
 use crate::txn;
 use crate::upgrade::{Tunnel, Upgraded};
 use crate::worker::HttpWorker;

@@ -36,7 +36,6 @@ mod plan;
 mod registry;
 mod routes;
 mod scope;
-mod tls;
 mod txn;
 mod upgrade;
 mod worker;
@@ -46,6 +45,7 @@ use std::process::ExitCode;
 pub use app::{App, AppContext, Claims, Request, blocking};
 pub use body::{Body, FileRange, Part, Response, ResponseBody};
 pub use brim_config::Reader;
+pub use brim_service::tls::ClientCertificate;
 pub use brim_stats::{Counter, RollUp, Stat};
 pub use bytes::Bytes;
 pub use chain::Next;
@@ -54,7 +54,6 @@ pub use exchange::Exchange;
 pub use http;
 pub use registry::Registry;
 pub use scope::Matched;
-pub use tls::ClientCertificate;
 pub use upgrade::Upgraded;
 
 /// The whole program, with these apps. Reads the process's arguments.

@@ -7,20 +7,21 @@ use brim_config::{
     AccessLog, Cause, HttpSection, Kind, Origin, Problem, Reader, SectionName, Tree, has_errors,
     no_section,
 };
+use brim_service::proxy_protocol::BAD_PROXY_HEADERS;
+use brim_service::tls::{FAILED_HANDSHAKES, TlsPlan};
 use brim_service::{
     AccessOutput, Connection, Current, NotARequest, Program, Refused, Settings, Stream,
     WorkerContext, access_log_file,
 };
 use brim_stats::{Layout, RollUp, Stat};
 
-use crate::connection::{self, BAD_PROXY_HEADERS};
+use crate::connection;
 use crate::error::ErrorPages;
 use crate::hidden;
 use crate::registry::{ConfiguredApp, Registry};
 use crate::routes;
 use crate::scope::Scope;
-use crate::tls::{FAILED_HANDSHAKES, TlsPlan};
-use crate::worker::{HttpWorker, SMALLEST_BUFFER};
+use crate::worker::{HTTP2, HttpWorker, SMALLEST_BUFFER};
 
 /// An allowance for what is kept of a connection beside hyper's buffers, in bytes. `make bench`
 /// prints what a parked one costs: about half of this.
@@ -29,6 +30,9 @@ const KEPT: u64 = 4096;
 /// What rustls holds of a connection at most: a record that has not come whole, one that nobody has read,
 /// what the client does not take, and its own state; in bytes.
 const TLS_KEPT: u64 = (2 * 18 + 64 + 16) * 1024;
+
+/// HTTP/1.1 as ALPN names it.
+const HTTP1: &[u8] = b"http/1.1";
 
 /// The program: HTTP with these apps.
 pub(crate) struct Http {
@@ -171,7 +175,7 @@ impl Program for Http {
             problems.extend(hidden::hidden(&section.server.name.section(), &apps));
         }
         let settings = settings(&section, layout);
-        let (tls, troubles) = TlsPlan::read(&section.tls);
+        let (tls, troubles) = TlsPlan::read(&section.tls, protocols(&section));
         problems.extend(troubles.into_iter().map(|trouble| Problem {
             severity: trouble.severity,
             ..section.server.refuse(tree, trouble.key, trouble.why)
@@ -211,6 +215,11 @@ impl Program for Http {
     }
 }
 
+/// What clients may choose by ALPN.
+fn protocols(section: &HttpSection) -> &'static [&'static [u8]] {
+    if section.http2.on { &[HTTP2, HTTP1] } else { &[HTTP1] }
+}
+
 fn error_pages(tree: &Tree, section: &HttpSection, problems: &mut Vec<Problem>) -> Arc<ErrorPages> {
     let pages = section.error_pages.as_deref().map(ErrorPages::read);
     let pages = pages.unwrap_or_else(|| Ok(ErrorPages::default())).unwrap_or_else(|error| {
@@ -234,7 +243,7 @@ fn settings(section: &HttpSection, layout: Layout) -> Settings {
 fn connection_memory(section: &HttpSection) -> u64 {
     let buffer = section.head_limit.max(SMALLEST_BUFFER) as u64;
     let tls = if section.tls.is_on() { TLS_KEPT } else { 0 };
-    let http2 = match section.tls.is_on() && section.tls.http2 || section.tls.h2c {
+    let http2 = match section.tls.is_on() && section.http2.on || section.http2.h2c {
         true => connection::http2_memory(section),
         false => 0,
     };

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brim_config::{HttpSection, TrustedProxies};
+use brim_service::proxy_protocol::BAD_PROXY_HEADERS;
+use brim_service::tls::FAILED_HANDSHAKES;
 use brim_service::{LogLimit, WorkerContext};
 use brim_stats::Counter;
 use http::HeaderValue;
@@ -15,10 +17,8 @@ use rustls::ServerConfig;
 use crate::access_log::AccessLog;
 use crate::app::AppContext;
 use crate::chain::{Chain, Link};
-use crate::connection::BAD_PROXY_HEADERS;
 use crate::error::ErrorPages;
 use crate::plan::HttpPlan;
-use crate::tls::{self, FAILED_HANDSHAKES};
 
 /// hyper's parser keeps this many header lines on its stack.
 const HEADERS_ON_STACK: usize = 100;
@@ -59,6 +59,9 @@ pub(crate) struct Http2Limits {
     pub(crate) control: u32,
     pub(crate) window: u32,
 }
+
+/// HTTP/2 as ALPN names it.
+pub(crate) const HTTP2: &[u8] = b"h2";
 
 /// The counters of every request.
 #[derive(Debug)]
@@ -125,7 +128,7 @@ impl HttpWorker {
         let bodies = plan.apps.iter().filter_map(|planned| planned.scope.body_limit);
         let stats = &context.stats;
         if let Some(tls) = plan.tls.as_ref().filter(|_| context.index == 0) {
-            tls::follow(&tls.certificates);
+            tls.follow();
         }
         let counters = Counters {
             requests: stats.counter("request_count"),
@@ -149,10 +152,10 @@ impl HttpWorker {
                 body: section.body_limit,
                 any_body: bodies.fold(section.body_limit, u64::max),
                 http2: Http2Limits {
-                    streams: section.tls.http2_max_streams,
-                    resets: section.tls.http2_max_resets,
-                    control: section.tls.http2_max_control,
-                    window: section.tls.http2_window,
+                    streams: section.http2.max_streams,
+                    resets: section.http2.max_resets,
+                    control: section.http2.max_control,
+                    window: section.http2.window,
                 },
             },
             trusted_proxies: section.server.trusted_proxies.clone(),
@@ -166,7 +169,7 @@ impl HttpWorker {
             echo_txn: section.echo_txn,
             protocol: protocol(section),
             tls: plan.tls.as_ref().map(|tls| tls.config.clone()),
-            h2c: section.tls.h2c,
+            h2c: section.http2.h2c,
             proxy_protocol: section.tls.proxy_protocol,
             conversations: Cell::new(0),
             context,

@@ -27,12 +27,16 @@ mod daemon;
 mod exit;
 mod gather;
 mod lifecycle;
+pub mod linger;
 mod log;
 mod notify;
 mod program;
+pub mod proxy_protocol;
 mod shared;
 mod sockets;
 mod stream;
+pub mod tls;
+mod transport;
 mod worker;
 
 pub use acceptor::{Open, RefusalTurn};
@@ -46,6 +50,7 @@ pub use log::{AccessOutput, LineSink, LogLimit, journal_field};
 pub use program::{NotARequest, Program, Settings};
 pub use sockets::{DatagramSocket, Datagrams, PeerAddress, SocketError};
 pub use stream::Stream;
+pub use transport::Transport;
 pub use worker::{Connection, Current, Refused, WorkerContext};
 
 /// The time in seconds since 1970.

@@ -4,11 +4,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::BytesMut;
 use rustix::fs::sendfile;
 use rustix::net::{SendFlags, send};
 use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+/// Bytes that are read at once to see what a client speaks. A TLS client's first words fit, mostly.
+const FIRST: usize = 2048;
 
 /// A client's stream socket.
 #[derive(Debug)]
@@ -55,7 +59,9 @@ impl Stream {
 
     /// Writes bytes of which the kernel need not make a packet yet, since more follow at once.
     pub fn poll_write_more(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_output(cx, |socket| send(socket, bytes, SendFlags::MORE | SendFlags::NOSIGNAL))
+        self.poll_output(cx, |socket| {
+            Ok(send(socket, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?)
+        })
     }
 
     /// Sends up to `count` bytes of a file from `offset` on; 0 is the file's end. Blocks where they
@@ -67,28 +73,63 @@ impl Stream {
         offset: u64,
         count: usize,
     ) -> Poll<io::Result<usize>> {
-        self.poll_output(cx, |socket| sendfile(socket, file, Some(&mut { offset }), count))
+        self.poll_output(cx, |socket| Ok(sendfile(socket, file, Some(&mut { offset }), count)?))
     }
 
-    fn poll_output(
+    /// Writes by a call of one's own, when the kernel takes something.
+    pub fn poll_output(
         &self,
         cx: &mut Context<'_>,
-        output: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+        output: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.poll_writable(cx))?;
             let written = match self {
-                Self::Tcp(stream) => {
-                    stream.try_io(Interest::WRITABLE, || Ok(output(stream.as_fd())?))
-                }
-                Self::Unix(stream) => {
-                    stream.try_io(Interest::WRITABLE, || Ok(output(stream.as_fd())?))
-                }
+                Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, || output(stream.as_fd())),
+                Self::Unix(stream) => stream.try_io(Interest::WRITABLE, || output(stream.as_fd())),
             };
             match written {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    /// Reads by a call of one's own, when there is something. Should the call end with
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), there has to be nothing in the socket.
+    pub fn poll_input(
+        &self,
+        cx: &mut Context<'_>,
+        mut input: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_readable(cx))?;
+            let read = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, || input(stream.as_fd())),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, || input(stream.as_fd())),
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    /// Appends what there is to read, after waiting for it; false at the end. It is little at a time: the
+    /// first words of a client.
+    pub async fn read_more(&self, bytes: &mut BytesMut) -> io::Result<bool> {
+        let length = bytes.len();
+        loop {
+            self.readable().await?;
+            bytes.resize(length + FIRST, 0);
+            let read = self.try_read(bytes.get_mut(length..).unwrap_or_default());
+            bytes.truncate(length + *read.as_ref().unwrap_or(&0));
+            match read {
+                Ok(count) => return Ok(count > 0),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
         }
     }

@@ -1,9 +1,9 @@
 //! One JSON object per line; what is absent is left out.
 
+use brim_service::tls::ClientCertificate;
 use serde::Serialize;
 
 use super::line::Line;
-use crate::tls::ClientCertificate;
 
 #[derive(Serialize)]
 struct Record<'a> {

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use brim_config::HttpSection;
+use brim_service::Transport;
 use bytes::Bytes;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioIo;
@@ -21,7 +22,6 @@ mod sending;
 mod service;
 mod streams;
 
-use super::transport::Transport;
 use super::{Shell, Spoken};
 use crate::worker::{Http2Limits, HttpWorker};
 use io::Io;
@@ -66,10 +66,10 @@ fn list(head: usize, headers: usize) -> usize {
 /// What an HTTP/2 connection may make us hold beside its buffers: what came and nobody has read, and of
 /// each stream its head and what the client does not take.
 pub(crate) fn memory(section: &HttpSection) -> u64 {
-    let keys = &section.tls;
+    let keys = &section.http2;
     let list = list(section.head_limit, section.header_limit);
     let stream = (list + STREAM_BUFFER + sending::PIECE) as u64;
-    u64::from(keys.http2_window) + u64::from(keys.http2_max_streams) * stream
+    u64::from(keys.window) + u64::from(keys.max_streams) * stream
 }
 
 /// Speaks HTTP/2 to the end of the connection.

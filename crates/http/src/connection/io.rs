@@ -3,13 +3,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use brim_service::Transport;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 
 use super::clock::Clock;
 use super::outgoing::{in_memory, warm};
-use super::transport::Transport;
 use crate::body::{Window, is_placeholder};
 use crate::error::Error;
 

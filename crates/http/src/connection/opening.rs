@@ -5,21 +5,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use brim_config::Address;
-use brim_service::Stream;
+use brim_service::proxy_protocol::{self, BadHeader};
+use brim_service::tls::ClientCertificate;
+use brim_service::{Stream, Transport};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use rustls::ServerConfig;
 use tokio::time::{Instant, timeout_at};
 
-use super::proxy_protocol::{self, BadHeader};
-use super::transport::Transport;
 use super::{Shell, Spoken};
 use crate::client::Peer;
-use crate::tls::{ClientCertificate, HTTP2};
-use crate::worker::HttpWorker;
+use crate::worker::{HTTP2, HttpWorker};
 
-/// Bytes that are read at once to see what a client speaks. A TLS client's first words fit, mostly.
-const FIRST: usize = 2048;
 /// What a client that knows of HTTP/2 begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -58,9 +55,10 @@ impl Shell {
     ) -> Result<Spoken, Spoken> {
         let mut first = BytesMut::new();
         if worker.proxy_protocol {
-            let header = self.proxy_header(&stream, &mut first, worker);
-            let client = timeout_at(deadline, header).await;
-            let client = client.unwrap_or(Err(Spoken::Unnamed(BadHeader::Late)))?;
+            let (peer, trusted) = (self.peer.address, &worker.trusted_proxies);
+            let header = proxy_protocol::read(&stream, &mut first, peer, trusted);
+            let header = timeout_at(deadline, header).await;
+            let client = header.unwrap_or(Err(BadHeader::Late)).map_err(Spoken::Unnamed)?;
             if let Some(client) = client {
                 self.peer = Peer::new(Some(client));
             }
@@ -79,34 +77,6 @@ impl Shell {
         }
     }
 
-    /// Reads the header of the PROXY protocol, and whom it names.
-    async fn proxy_header(
-        &self,
-        stream: &Stream,
-        first: &mut BytesMut,
-        worker: &HttpWorker,
-    ) -> Result<Option<std::net::SocketAddr>, Spoken> {
-        let trusted = &worker.trusted_proxies;
-        let anybody = trusted.networks.is_empty() && !trusted.unix;
-        if !anybody && !trusted.trusts(self.peer.address.map(|peer| peer.ip())) {
-            return Err(Spoken::Unnamed(BadHeader::Stranger));
-        }
-        loop {
-            let more = more(stream, first).await;
-            if !matches!(more, Ok(true)) {
-                return Err(Spoken::Unnamed(BadHeader::Absent));
-            }
-            match proxy_protocol::parse(first) {
-                Ok(None) => {}
-                Ok(Some(header)) => {
-                    let _ = first.split_to(header.length);
-                    return Ok(header.client);
-                }
-                Err(error) => return Err(Spoken::Unnamed(error)),
-            }
-        }
-    }
-
     async fn shake_hands(
         &mut self,
         stream: Stream,
@@ -114,7 +84,7 @@ impl Shell {
         config: Arc<ServerConfig>,
     ) -> Result<Spoken, Spoken> {
         if first.is_empty() {
-            match more(&stream, &mut first).await {
+            match stream.read_more(&mut first).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Spoken::Over(Transport::Plain(stream))),
                 Err(error) => return Err(Spoken::Failed(None, error)),
@@ -142,7 +112,7 @@ impl Shell {
 /// Sees whether a client without TLS begins with HTTP/2.
 async fn choose(stream: Stream, mut first: BytesMut) -> Result<Spoken, Spoken> {
     while is_prefix(&first) && first.len() < PREFACE.len() {
-        if !matches!(more(&stream, &mut first).await, Ok(true)) {
+        if !matches!(stream.read_more(&mut first).await, Ok(true)) {
             break;
         }
     }
@@ -155,20 +125,4 @@ async fn choose(stream: Stream, mut first: BytesMut) -> Result<Spoken, Spoken> {
 /// Whether more bytes may make the preface of it.
 fn is_prefix(first: &[u8]) -> bool {
     first.iter().zip(PREFACE).all(|(a, b)| a == b)
-}
-
-/// Reads what is there, after waiting for it; false at the end.
-async fn more(stream: &Stream, bytes: &mut BytesMut) -> io::Result<bool> {
-    let length = bytes.len();
-    loop {
-        stream.readable().await?;
-        bytes.resize(length + FIRST, 0);
-        let read = stream.try_read(bytes.get_mut(length..).unwrap_or_default());
-        bytes.truncate(length + *read.as_ref().unwrap_or(&0));
-        match read {
-            Ok(count) => return Ok(count > 0),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
 }

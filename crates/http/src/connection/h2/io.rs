@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use brim_service::Transport;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::meter::Meter;
 use super::streams::Streams;
-use crate::connection::transport::Transport;
 
 /// The transport while hyper speaks HTTP/2 over it.
 #[derive(Debug)]

@@ -3,16 +3,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use brim_service::Stream;
 use bytes::{Buf, Bytes};
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::stream::Stream;
+
 /// What carries a connection's bytes.
 #[derive(Debug)]
-pub(crate) enum Transport {
+pub enum Transport {
     /// The socket itself.
     Plain(Stream),
     /// TLS over it. Boxed: it is large, and most of what is parked is plain.
@@ -21,7 +22,7 @@ pub(crate) enum Transport {
 
 /// The socket below TLS.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub struct Wire {
     stream: Stream,
     /// What was read before TLS began.
     first: Bytes,
@@ -32,7 +33,7 @@ pub(crate) struct Wire {
 impl Transport {
     /// Shakes hands; `first` is what was already read from the socket. The socket comes back when
     /// that fails.
-    pub(crate) async fn handshake(
+    pub async fn handshake(
         config: Arc<ServerConfig>,
         stream: Stream,
         first: Bytes,
@@ -45,7 +46,7 @@ impl Transport {
     }
 
     /// The socket below everything.
-    pub(crate) fn stream(&self) -> &Stream {
+    pub fn stream(&self) -> &Stream {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(tls) => &tls.get_ref().0.stream,
@@ -53,7 +54,7 @@ impl Transport {
     }
 
     /// What TLS knows of this connection.
-    pub(crate) fn session(&self) -> Option<&ServerConnection> {
+    pub fn session(&self) -> Option<&ServerConnection> {
         match self {
             Self::Plain(_) => None,
             Self::Tls(tls) => Some(tls.get_ref().1),
@@ -61,7 +62,7 @@ impl Transport {
     }
 
     /// Waits until there is something to read, be it in the kernel or in TLS's own buffers.
-    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self::Tls(tls) = self else { return self.stream().poll_readable(cx) };
         let (wire, session) = tls.get_mut();
         let held = session.process_new_packets();
@@ -74,7 +75,7 @@ impl Transport {
     }
 
     /// Bytes that the kernel took from TLS. What TLS itself takes is no progress: it has a buffer.
-    pub(crate) fn written(&self) -> u64 {
+    pub fn written(&self) -> u64 {
         match self {
             Self::Plain(_) => 0,
             Self::Tls(tls) => tls.get_ref().0.written,

@@ -2,11 +2,19 @@
 
 use std::net::SocketAddr;
 
+use brim_config::TrustedProxies;
+use bytes::BytesMut;
 use ppp::{v1, v2};
+
+use crate::sockets::PeerAddress;
+use crate::stream::Stream;
+
+/// The counter of connections without the header that `proxy_protocol` wants.
+pub const BAD_PROXY_HEADERS: &str = "proxy_protocol_refused_count";
 
 /// The longest header that is read, in bytes. Version 1 has at most 107; of version 2 the addresses are
 /// short, and what else a proxy may append is small in practice.
-pub(crate) const LONGEST: usize = 4096;
+const LONGEST: usize = 4096;
 /// The longest of version 1, its end of line included.
 const LONGEST_V1: usize = 107;
 /// Version 2 before its addresses.
@@ -15,30 +23,62 @@ const BEGIN_V1: &[u8] = b"PROXY ";
 
 /// A header that is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
+struct Header {
     /// The client, unless the proxy speaks for itself or does not know.
-    pub(crate) client: Option<SocketAddr>,
+    client: Option<SocketAddr>,
     /// Bytes of it.
-    pub(crate) length: usize,
+    length: usize,
 }
 
 /// Why there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadHeader {
+pub enum BadHeader {
+    /// There is something else.
     #[error("no PROXY protocol header, which proxy_protocol = yes wants first")]
     Absent,
+    /// It breaks the rules.
     #[error("a malformed PROXY protocol header")]
     Malformed,
+    /// It is longer than we read.
     #[error("a PROXY protocol header that is too long")]
     TooLong,
+    /// It did not come in time.
     #[error("no PROXY protocol header within handshake_timeout")]
     Late,
+    /// Whoever it is may not send one.
     #[error("a PROXY protocol header from somebody who is not in trusted_proxies")]
     Stranger,
 }
 
+/// Reads the header, and whom it names; `None` where the proxy speaks for itself. What comes behind the
+/// header is left in `first`. Without trusted proxies, everybody is one.
+///
+/// # Errors
+///
+/// Why the connection is not to be served.
+pub async fn read(
+    stream: &Stream,
+    first: &mut BytesMut,
+    peer: PeerAddress,
+    trusted: &TrustedProxies,
+) -> Result<Option<SocketAddr>, BadHeader> {
+    let anybody = trusted.networks.is_empty() && !trusted.unix;
+    if !anybody && !trusted.trusts(peer.map(|peer| peer.ip())) {
+        return Err(BadHeader::Stranger);
+    }
+    loop {
+        if !matches!(stream.read_more(first).await, Ok(true)) {
+            return Err(BadHeader::Absent);
+        }
+        if let Some(header) = parse(first)? {
+            let _ = first.split_to(header.length);
+            return Ok(header.client);
+        }
+    }
+}
+
 /// The header that a connection begins with; `None` while more of it has to come.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Header>, BadHeader> {
+fn parse(bytes: &[u8]) -> Result<Option<Header>, BadHeader> {
     if begins(bytes, v2::PROTOCOL_PREFIX) {
         parse_v2(bytes)
     } else if begins(bytes, BEGIN_V1) {

@@ -29,7 +29,8 @@ impl ClientCertificate {
         &self.subject
     }
 
-    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Self {
+    /// The one of this encoding.
+    pub fn of(certificate: &CertificateDer<'_>) -> Self {
         let digest = digest(&SHA256, certificate);
         let fingerprint: String =
             digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();

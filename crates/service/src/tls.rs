@@ -16,29 +16,30 @@ mod watch;
 
 use certificates::Event;
 
-pub(crate) use certificates::Certificates;
-pub(crate) use watch::follow;
+use certificates::Certificates;
 
 pub use clients::ClientCertificate;
 
-/// HTTP/2 as ALPN names it.
-pub(crate) const HTTP2: &[u8] = b"h2";
 /// The counter of handshakes that came to nothing.
-pub(crate) const FAILED_HANDSHAKES: &str = "tls_failed_count";
+pub const FAILED_HANDSHAKES: &str = "tls_failed_count";
 
 /// TLS as a section wants it; the workers share it.
 #[derive(Debug)]
-pub(crate) struct TlsPlan {
-    pub(crate) config: Arc<ServerConfig>,
-    pub(crate) certificates: Arc<Certificates>,
+pub struct TlsPlan {
+    /// What handshakes need.
+    pub config: Arc<ServerConfig>,
+    certificates: Arc<Certificates>,
 }
 
 /// What is wrong with the files that a key names.
 #[derive(Debug)]
-pub(crate) struct Trouble {
-    pub(crate) key: &'static str,
-    pub(crate) severity: Severity,
-    pub(crate) why: String,
+pub struct Trouble {
+    /// The key.
+    pub key: &'static str,
+    /// Whether the section can be served all the same.
+    pub severity: Severity,
+    /// What is wrong.
+    pub why: String,
 }
 
 impl Trouble {
@@ -69,8 +70,9 @@ impl Trouble {
 }
 
 impl TlsPlan {
-    /// Loads what the keys name; `None` where the section does not speak TLS, or cannot.
-    pub(crate) fn read(keys: &TlsKeys) -> (Option<Self>, Vec<Trouble>) {
+    /// Loads what the keys name, for the protocols that clients may choose by ALPN, best first; `None`
+    /// where the section does not speak TLS, or cannot.
+    pub fn read(keys: &TlsKeys, protocols: &[&[u8]]) -> (Option<Self>, Vec<Trouble>) {
         if !keys.is_on() {
             return (None, Vec::new());
         }
@@ -85,15 +87,21 @@ impl TlsPlan {
         let verifier = clients::verifier(keys)
             .map_err(|error| troubles.push(Trouble::error("client_ca", error)));
         let config = verifier.and_then(|verifier| {
-            let config = config(keys, certificates.clone(), verifier);
+            let config = config(protocols, certificates.clone(), verifier);
             config.map_err(|error| troubles.push(Trouble::error("certfile", error)))
         });
         (config.ok().map(|config| Self { config: Arc::new(config), certificates }), troubles)
     }
+
+    /// Looks after the certificates from now on, for as long as somebody uses this. Those of an earlier
+    /// plan are served on where the files as they are now cannot be.
+    pub fn follow(&self) {
+        watch::follow(&self.certificates);
+    }
 }
 
 fn config(
-    keys: &TlsKeys,
+    protocols: &[&[u8]],
     certificates: Arc<Certificates>,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Result<ServerConfig, rustls::Error> {
@@ -109,10 +117,7 @@ fn config(
     let mut config = builder.with_cert_resolver(certificates);
     config.ticketer = tickets;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.alpn_protocols = match keys.http2 {
-        true => vec![HTTP2.to_vec(), b"http/1.1".to_vec()],
-        false => vec![b"http/1.1".to_vec()],
-    };
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
 }
 
