@@ -13,12 +13,19 @@ use http::{HeaderMap, HeaderName};
 pub(crate) struct Peer {
     pub(crate) address: PeerAddress,
     pub(crate) text: Option<Rc<str>>,
+    /// It speaks to us through TLS.
+    pub(crate) secure: bool,
     pub(crate) certificate: Option<Rc<ClientCertificate>>,
 }
 
 impl Peer {
     pub(crate) fn new(address: PeerAddress) -> Self {
-        Self { address, text: address.map(|peer| text(peer.ip())), certificate: None }
+        Self {
+            address,
+            text: address.map(|peer| text(peer.ip())),
+            secure: false,
+            certificate: None,
+        }
     }
 
     /// The text of a client's address.

@@ -294,7 +294,7 @@ impl Exchange {
 
     /// By what the client speaks to us.
     pub(crate) fn scheme(&self) -> &'static str {
-        "http"
+        if self.peer.secure { "https" } else { "http" }
     }
 
     pub(crate) fn add_bytes_in(&self, count: u64) {

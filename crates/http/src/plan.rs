@@ -235,7 +235,10 @@ fn settings(section: &HttpSection, layout: Layout) -> Settings {
         AccessLog::Journal => AccessOutput::Journal,
         AccessLog::Off => AccessOutput::Off,
     };
-    Settings::new(&section.server, layout, connection_memory(section), access)
+    let speaks_http2 = section.tls.is_on() && section.http2.on || section.http2.h2c;
+    let stream_memory = if speaks_http2 { connection::http2_memory(section) } else { 0 };
+    let settings = Settings::new(&section.server, layout, connection_memory(section), access);
+    Settings { stream_memory, ..settings }
 }
 
 /// What a connection may make us hold: hyper's buffers, one each way, and what we keep ourselves.
@@ -243,9 +246,5 @@ fn settings(section: &HttpSection, layout: Layout) -> Settings {
 fn connection_memory(section: &HttpSection) -> u64 {
     let buffer = section.head_limit.max(SMALLEST_BUFFER) as u64;
     let tls = if section.tls.is_on() { TLS_KEPT } else { 0 };
-    let http2 = match section.tls.is_on() && section.http2.on || section.http2.h2c {
-        true => connection::http2_memory(section),
-        false => 0,
-    };
-    2 * buffer + KEPT + tls + http2
+    2 * buffer + KEPT + tls
 }

@@ -416,7 +416,14 @@ impl<P: Program> Running<P> {
 fn room(settings: &Settings) -> String {
     let connections = settings.workers.saturating_mul(settings.concurrent_per_worker) as u64;
     let bytes = connections.saturating_mul(settings.connection_memory);
-    format!("room for {connections} connections, in at most {} MiB", bytes.div_ceil(1 << 20))
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let all = format!("room for {connections} connections, in at most {} MiB", mebibytes(bytes));
+    match mebibytes(settings.stream_memory) {
+        0 => all,
+        more => {
+            format!("{all}; HTTP/2 adds at most {more} MiB to a connection (http2_max_streams)")
+        }
+    }
 }
 
 /// The errors among the problems, a line each.

@@ -114,6 +114,8 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// Bytes that one connection may make us hold, all limits used to the full.
     pub connection_memory: u64,
+    /// Bytes that the HTTP/2 streams of one connection may add to that.
+    pub stream_memory: u64,
     /// How long a drain may take in all.
     pub drain_timeout: Duration,
     /// Silence after which a connection without a request is closed during a drain.
@@ -148,6 +150,7 @@ impl Settings {
             connections_per_client: per_client(server, workers),
             trusted_proxies: server.trusted_proxies.clone(),
             connection_memory,
+            stream_memory: 0,
             drain_timeout: server.drain_timeout,
             drain_idle: server.drain_idle,
             layout,

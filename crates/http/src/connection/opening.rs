@@ -99,6 +99,7 @@ impl Shell {
         let transport = Transport::handshake(config, stream, first.freeze()).await;
         let transport = transport
             .map_err(|(error, stream)| Spoken::Failed(Some(Transport::Plain(stream)), error))?;
+        self.peer.secure = true;
         let session = transport.session();
         let certificate = session.and_then(|session| session.peer_certificates()?.first());
         self.peer.certificate = certificate.map(|shown| Rc::new(ClientCertificate::of(shown)));

@@ -1,10 +1,12 @@
-//! Upstreams behind TLS.
+//! Upstreams behind TLS, and clients of the proxy behind it.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{get, serve};
+use crate::proxy_tunnel::echoing;
+use crate::support::{Authority, Upstream, curl_tls, get, serve, serve_tls};
+use crate::tls::python;
 
 /// Python's own HTTPS server; dropping it ends it.
 struct Https {
@@ -88,4 +90,44 @@ fn an_authority_that_cannot_be_read_is_refused() {
     assert_eq!(output.status.code(), Some(78));
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(stdout.contains("[proxy] ca_file: "), "{stdout}");
+}
+
+#[test]
+fn upstreams_learn_that_a_client_came_by_https() {
+    let upstream = Upstream::showing();
+    let keys = upstream.behind("forwarded = both");
+    let daemon = serve_tls(&keys, &Authority::new());
+    for version in ["--http1.1", "--http2"] {
+        let (done, text) = curl_tls(&daemon, "/", &[version, "-H", "X-Forwarded-Proto: http"]);
+        assert!(done, "{text}");
+        assert!(text.contains("\r\nX-Forwarded-Proto: https\r\n"), "{version}: {text}");
+        assert!(text.contains(";host=example.test;proto=https\r\n"), "{version}: {text}");
+    }
+}
+
+#[test]
+fn a_connection_over_tls_is_switched_too() {
+    let upstream = echoing();
+    let daemon = serve_tls(&upstream.behind(""), &Authority::new());
+    let (done, text) = python(
+        &daemon,
+        "socket.sendall(b'GET /chat HTTP/1.1\\r\\nHost: example.test\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n')
+def take(end):
+    text = b''
+    while not text.endswith(end):
+        more = socket.recv(65536)
+        assert more, text
+        text += more
+    return text
+assert take(b'first').startswith(b'HTTP/1.1 101 ')
+for _ in range(3):
+    socket.sendall(b'ab')
+    assert take(b'xx') == b'xx'
+    time.sleep(0.3)
+socket.unwrap()",
+    );
+    assert!(done, "{text}");
+    let lines = daemon.access_lines(1);
+    let fields: Vec<_> = lines[0].split(' ').collect();
+    assert_eq!((fields[8], fields[9], fields[15]), ("101", "11", "-"), "{}", lines[0]);
 }

@@ -7,7 +7,7 @@ use crate::support::{Client, Daemon, Upstream, serve};
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n";
 
 /// Switches, then sends back what it gets.
-fn echoing() -> Upstream {
+pub(crate) fn echoing() -> Upstream {
     Upstream::new(|client, _| {
         let Some(head) = client.request() else { return };
         assert!(

@@ -296,7 +296,7 @@ fn a_new_certificate_is_served_within_two_seconds_and_half_of_one_is_not() {
 }
 
 /// Runs these lines of Python: there are a TLS `socket`, `request(method, target, body, headers)` and `answer()`.
-fn python(daemon: &Daemon, lines: &str) -> (bool, String) {
+pub(crate) fn python(daemon: &Daemon, lines: &str) -> (bool, String) {
     let output = Command::new("python3").arg("-c").arg(script(daemon, lines)).output().unwrap();
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
@@ -324,4 +324,15 @@ def answer():
         daemon.home.path("ca.pem").display(),
         daemon.address().port(),
     )
+}
+
+#[test]
+fn the_start_tells_what_connections_take_and_apart_from_it_what_http2_may_add() {
+    let keys = "apps = echo\nworkers = 1\nconcurrent_per_worker = 1000";
+    let daemon = serve(keys);
+    let line = daemon.logs("room for 1000 connections, in at most ");
+    assert!(line.contains(" MiB; HTTP/2 adds at most "), "{line}");
+    assert!(line.contains(" MiB to a connection (http2_max_streams)"), "{line}");
+    let daemon = serve(&format!("{keys}\nhttp2 = no"));
+    assert!(!daemon.logs("room for 1000 connections").contains("HTTP/2"));
 }
