@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use crate::address::{Address, Listener, SocketType};
+use crate::daemons::check_daemons;
 use crate::gateway::GatewaySection;
 use crate::handler::HandlerSection;
 use crate::name::{Kind, SectionName};
@@ -47,6 +48,7 @@ pub fn check(tree: &Tree) -> Vec<Problem> {
     }
     problems
         .extend(HandlerSection::names(tree).flat_map(|name| HandlerSection::read(tree, name).1));
+    problems.extend(check_daemons(tree));
     problems.extend(unused(tree, &referred));
     tree.arrange(problems)
 }

@@ -8,6 +8,7 @@
 //! 4. `value`: one value to a Rust type, by serde;
 //! 5. [`Reader`]: the keys of one section, each once, and what is left over;
 //! 6. [`ServerSection`], [`HttpSection`]: all keys of a kind of section;
+//!    [`DaemonsSection`] with a [`DaemonSection`] for each of its daemons;
 //! 7. [`check()`]: what is wrong beyond single sections.
 //!
 //! Beside them: [`RoutePattern`] and [`HostPattern`], values that are matched against requests.
@@ -20,6 +21,8 @@
 mod address;
 mod bounded;
 mod check;
+mod daemon;
+mod daemons;
 mod files;
 mod gateway;
 mod handler;
@@ -39,14 +42,20 @@ mod server;
 mod tls;
 mod tree;
 mod value;
+mod words;
 
 pub use address::{Address, BadAddress, Listener, SocketType};
 pub use check::{check, listeners};
+pub use daemon::{
+    Account, DAEMON_STATS, DaemonSection, Ready, Restart, Sandbox, StatType, Work, daemon_unit,
+    is_stat_name,
+};
+pub use daemons::{DaemonsSection, daemon_bus_label, daemon_of_bus_label};
 pub use gateway::{Endpoint, GatewaySection, Role};
 pub use handler::{ConnId, HandlerSection, Protocol};
 pub use http::{AccessLog, AccessLogFormat, HttpSection};
 pub use http2::Http2Keys;
-pub use name::{Kind, NAME_MAX, SectionName};
+pub use name::{Kind, NAME_MAX, SectionName, unit_object};
 pub use problem::{Cause, NameRule, Origin, Problem, Severity, has_errors};
 pub use quantity::{AbsolutePath, Count, Flag, Size, SizeWithin, Span, Timeout};
 pub use reader::Reader;

@@ -151,6 +151,12 @@ pub(crate) fn canonical(text: &str) -> Result<String, Cause> {
     Ok(text.to_owned())
 }
 
+/// The object that systemd has on the bus for a unit.
+pub fn unit_object(unit: &str) -> String {
+    let label = escape(unit, |byte| byte.is_ascii_alphanumeric());
+    format!("/org/freedesktop/systemd1/unit/{label}")
+}
+
 /// Escapes every byte that is not `plain` as `_` and two lower-case hexadecimal digits.
 pub(crate) fn escape(text: &str, plain: impl Fn(u8) -> bool) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -165,7 +171,7 @@ pub(crate) fn escape(text: &str, plain: impl Fn(u8) -> bool) -> String {
     escaped
 }
 
-fn check_name(name: &str) -> Result<(), NameRule> {
+pub(crate) fn check_name(name: &str) -> Result<(), NameRule> {
     let accepted = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if name.is_empty() {
         return Err(NameRule::Empty);

@@ -9,6 +9,7 @@ use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 
 use crate::address::{Listener, SocketType};
+use crate::daemons::DaemonsSection;
 use crate::gateway::GatewaySection;
 use crate::http::HttpSection;
 use crate::keys::{count, narrow, span};
@@ -203,7 +204,8 @@ pub(crate) fn by_kind(
     match name.kind {
         Kind::Wsgi => Ok(Some(HttpSection::take(tree, name, r).server)),
         Kind::Gateway => Ok(Some(GatewaySection::take(tree, name, r).server)),
-        Kind::Tcp | Kind::Udp | Kind::Daemons => Err(Cause::KindNotYet { kind: name.kind }),
+        Kind::Daemons => Ok(Some(DaemonsSection::take(tree, name, r).server)),
+        Kind::Tcp | Kind::Udp => Err(Cause::KindNotYet { kind: name.kind }),
     }
 }
 

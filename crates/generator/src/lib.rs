@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use brim_config::{Severity, Tree, check};
 
 mod arguments;
+mod daemons;
 mod gateway;
 mod log;
 mod plan;

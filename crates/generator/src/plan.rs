@@ -8,8 +8,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use brim_config::{Address, Listener, SectionName, ServerSection, SocketType, Start, Tree};
+use brim_config::{Address, Kind, Listener, SectionName, ServerSection, SocketType, Start, Tree};
 
+use crate::daemons;
 use crate::gateway::Extra;
 
 /// The name of every drop-in.
@@ -21,7 +22,7 @@ const SOCKET_TEMPLATE: &str = "/usr/lib/systemd/system/brim-listen@.socket";
 /// `Backlog=` in that template.
 const TEMPLATE_BACKLOG: u32 = 4096;
 
-const HEADER: &str =
+pub(crate) const HEADER: &str =
     "# By brim-generator, from Brim's configuration. Written anew at each daemon-reload.\n";
 
 /// One file below the generator's directory.
@@ -48,7 +49,8 @@ pub enum Content {
 /// section: systemd closes a listener that has no unit any more. Sections of kinds that this version
 /// does not have yield nothing.
 pub fn plan(tree: &Tree) -> Vec<UnitFile> {
-    tree.instances().flat_map(|name| server(tree, &name)).collect()
+    let servers = tree.instances().flat_map(|name| server(tree, &name));
+    servers.chain(daemons::plan(tree)).collect()
 }
 
 /// A server and its listeners.
@@ -81,6 +83,9 @@ fn service(section: &ServerSection, extra: &Extra, own_file: Option<&Path>) -> U
     }
     extra.wants.iter().for_each(|unit| line(&mut text, "Wants", unit));
     text.push_str(&extra.service());
+    if section.name.kind == Kind::Daemons {
+        daemons::group(section, &mut text);
+    }
     drop_in(&section.name.unit(), text)
 }
 
@@ -101,10 +106,14 @@ fn socket(section: &ServerSection, extra: &Extra, listener: &Listener, unit: &st
         line(&mut text, "KeepAlive", "no");
     }
     extra.socket(&mut text, &listener.address);
+    if section.name.kind == Kind::Daemons {
+        // Who reports is known by that.
+        line(&mut text, "PassCredentials", "yes");
+    }
     drop_in(unit, text)
 }
 
-fn drop_in(unit: &str, text: String) -> UnitFile {
+pub(crate) fn drop_in(unit: &str, text: String) -> UnitFile {
     let path = Path::new(&format!("{unit}.d")).join(DROP_IN);
     UnitFile { path, content: Content::Text(text) }
 }
@@ -115,7 +124,7 @@ pub(crate) fn line(text: &mut String, key: &str, value: &str) {
 }
 
 /// With `SourcePath=`, systemd itself notices an edit without a daemon-reload. It takes one path.
-fn source_path(text: &mut String, file: Option<&Path>) {
+pub(crate) fn source_path(text: &mut String, file: Option<&Path>) {
     let plain = file.and_then(Path::to_str).filter(|path| !path.contains(char::is_control));
     if let Some(path) = plain {
         line(text, "SourcePath", &literal(path));
