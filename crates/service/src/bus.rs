@@ -1,10 +1,11 @@
 //! The instance on the system bus: its name, its one object, its two interfaces.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brim_config::{daemon_bus_label, daemon_of_bus_label};
 use futures_util::StreamExt;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
@@ -21,6 +22,9 @@ use crate::shared::{Shared, State};
 pub(crate) const PATH: &str = "/net/brim/Brim1";
 /// The interface of its figures.
 pub(crate) const STATS: &str = "net.brim.Brim1.Stats";
+
+/// What all names on the bus begin with.
+pub(crate) const PREFIX: &str = "net.brim.Brim1.";
 
 /// How soon a lost bus is looked for again.
 const RECONNECT: Duration = Duration::from_secs(2);
@@ -46,6 +50,8 @@ pub(crate) enum BusError {
     UnknownStat(String),
     /// The caller may not do that.
     AccessDenied(String),
+    /// The name is a daemon's.
+    NotAServer(String),
 }
 
 /// `net.brim.Brim1.Instance`.
@@ -62,6 +68,7 @@ impl Instance {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(), BusError> {
+        self.not_a_daemon(&header)?;
         authority::check(bus, &header).await?;
         let (reply, answer) = oneshot::channel();
         let _ = self.orders.send(Order::Reload(reply));
@@ -78,19 +85,24 @@ impl Instance {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(), BusError> {
+        self.not_a_daemon(&header)?;
         authority::check(bus, &header).await?;
         let _ = self.orders.send(Order::Drain);
         Ok(())
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
-    fn kind(&self) -> String {
-        self.shared.name.kind.to_string()
+    fn kind(&self, #[zbus(header)] header: Option<Header<'_>>) -> String {
+        match self.shared.daemon_meant(header.as_ref()) {
+            Some(_) => "daemon".to_owned(),
+            None => self.shared.name.kind.to_string(),
+        }
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
-    fn section(&self) -> String {
-        self.shared.name.section()
+    fn section(&self, #[zbus(header)] header: Option<Header<'_>>) -> String {
+        let daemon = self.shared.daemon_meant(header.as_ref());
+        daemon.unwrap_or_else(|| self.shared.name.section())
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -100,24 +112,62 @@ impl Instance {
 
     /// Epoch seconds.
     #[zbus(property(emits_changed_signal = "const"))]
-    fn start_time(&self) -> u64 {
-        self.shared.start_time
+    fn start_time(&self, #[zbus(header)] header: Option<Header<'_>>) -> u64 {
+        self.shared.start_time_of(self.shared.daemon_meant(header.as_ref()).as_deref())
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
-    fn workers(&self) -> u32 {
-        self.shared.face().workers
+    fn workers(&self, #[zbus(header)] header: Option<Header<'_>>) -> u32 {
+        match self.shared.daemon_meant(header.as_ref()) {
+            Some(_) => 1,
+            None => self.shared.face().workers,
+        }
     }
 
-    /// One of starting, holding, running, reloading, draining.
+    /// One of starting, holding, running, reloading, draining; of a daemon its unit's ActiveState.
     #[zbus(property(emits_changed_signal = "false"))]
-    fn state(&self) -> String {
-        self.shared.face().state.to_string()
+    fn state(&self, #[zbus(header)] header: Option<Header<'_>>) -> String {
+        match self.shared.daemon_meant(header.as_ref()) {
+            Some(daemon) => self.shared.face().daemons.get(&daemon).cloned().unwrap_or_default(),
+            None => self.shared.face().state.to_string(),
+        }
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
-    fn listeners(&self) -> Vec<String> {
-        self.shared.face().listeners.clone()
+    fn listeners(&self, #[zbus(header)] header: Option<Header<'_>>) -> Vec<String> {
+        match self.shared.daemon_meant(header.as_ref()) {
+            Some(_) => Vec::new(),
+            None => self.shared.face().listeners.clone(),
+        }
+    }
+}
+
+impl Instance {
+    /// A daemon's name on the bus has its figures; what is to be done with it is for systemd to do.
+    fn not_a_daemon(&self, header: &Header<'_>) -> Result<(), BusError> {
+        match self.shared.daemon_meant(Some(header)) {
+            Some(daemon) => Err(BusError::NotAServer(format!(
+                "{daemon} is a daemon; use systemctl with {}",
+                brim_config::daemon_unit(&daemon)
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Shared {
+    /// The daemon that a call is about, by the name on the bus that it was sent to.
+    fn daemon_meant(&self, header: Option<&Header<'_>>) -> Option<String> {
+        let destination = header?.destination()?;
+        let daemon = daemon_of_bus_label(destination.as_str().strip_prefix(PREFIX)?)?;
+        self.face().daemons.contains_key(&daemon).then_some(daemon)
+    }
+
+    fn start_time_of(&self, daemon: Option<&str>) -> u64 {
+        match daemon {
+            Some(_) => self.snapshot(daemon).get("start_time").unwrap_or_default(),
+            None => self.start_time,
+        }
     }
 }
 
@@ -129,30 +179,40 @@ struct Stats {
 #[interface(name = "net.brim.Brim1.Stats")]
 impl Stats {
     /// One total.
-    fn get(&self, name: &str) -> Result<u64, BusError> {
-        self.shared.snapshot().get(name).ok_or_else(|| {
-            BusError::UnknownStat(format!(
-                "{} has no total named \"{name}\"",
-                self.shared.name.section()
-            ))
+    fn get(&self, #[zbus(header)] header: Header<'_>, name: &str) -> Result<u64, BusError> {
+        let daemon = self.shared.daemon_meant(Some(&header));
+        self.shared.snapshot(daemon.as_deref()).get(name).ok_or_else(|| {
+            let section = daemon.unwrap_or_else(|| self.shared.name.section());
+            BusError::UnknownStat(format!("{section} has no total named \"{name}\""))
         })
     }
 
     /// This instance's part of Brim's stats document.
-    fn json(&self) -> String {
-        brim_stats::report(self.shared.start_time, self.shared.own_section())
+    fn json(&self, #[zbus(header)] header: Header<'_>) -> String {
+        let daemon = self.shared.daemon_meant(Some(&header));
+        let start_time = self.shared.start_time_of(daemon.as_deref());
+        let sections = match daemon {
+            Some(daemon) => [(daemon.clone(), self.shared.daemon_section(&daemon))].into(),
+            None => self.shared.own_section(),
+        };
+        brim_stats::report(start_time, sections)
     }
 
     /// Every total by name.
     #[zbus(property(emits_changed_signal = "false"))]
-    fn totals(&self) -> HashMap<String, u64> {
-        self.shared.snapshot().totals().into_iter().collect()
+    fn totals(&self, #[zbus(header)] header: Option<Header<'_>>) -> HashMap<String, u64> {
+        let daemon = self.shared.daemon_meant(header.as_ref());
+        self.shared.snapshot(daemon.as_deref()).totals().into_iter().collect()
     }
 
     /// Every worker by its name, with its values by theirs.
     #[zbus(property(emits_changed_signal = "false"))]
-    fn workers(&self) -> HashMap<String, HashMap<String, u64>> {
-        let workers = self.shared.snapshot().workers().into_iter();
+    fn workers(
+        &self,
+        #[zbus(header)] header: Option<Header<'_>>,
+    ) -> HashMap<String, HashMap<String, u64>> {
+        let daemon = self.shared.daemon_meant(header.as_ref());
+        let workers = self.shared.snapshot(daemon.as_deref()).workers().into_iter();
         workers.map(|(worker, values)| (worker, values.into_iter().collect())).collect()
     }
 }
@@ -198,6 +258,7 @@ async fn stay_connected(
                 }
                 tokio::select! {
                     () = until_lost(&bus) => tracing::warn!("the bus is gone"),
+                    () = own_names(&bus, shared) => {}
                     () = requests.answer(Some(&bus), &own) => return,
                 }
             }
@@ -228,6 +289,29 @@ async fn connect(
     bus.request_name_with_flags(shared.name.bus_name(), RequestNameFlags::DoNotQueue.into())
         .await?;
     Ok(bus)
+}
+
+/// Owns a name for each daemon, whichever there are at the time.
+async fn own_names(bus: &Connection, shared: &Shared) {
+    let mut owned: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let daemons: BTreeSet<String> = shared.face().daemons.keys().cloned().collect();
+        for gone in owned.difference(&daemons) {
+            let _ = bus.release_name(daemon_name(gone)).await;
+        }
+        for new in daemons.difference(&owned) {
+            let flags = RequestNameFlags::DoNotQueue.into();
+            if let Err(error) = bus.request_name_with_flags(daemon_name(new), flags).await {
+                tracing::warn!(daemon = new, %error, "no name on the bus for a daemon's figures");
+            }
+        }
+        owned = daemons;
+        shared.daemons_change.notified().await;
+    }
+}
+
+fn daemon_name(daemon: &str) -> String {
+    format!("{PREFIX}{}", daemon_bus_label(daemon))
 }
 
 async fn until_lost(bus: &Connection) {

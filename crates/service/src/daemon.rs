@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use brim_config::{Problem, SectionName, Severity, has_errors};
+use brim_config::{Problem, SectionName, Severity, SocketType, has_errors};
 use brim_stats::Registry;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::acceptor::{Acceptor, Census};
+use crate::bulletin::Bulletin;
 use crate::bus::{self, Order};
 use crate::command_line::{self, Request, Target};
 use crate::counters::CounterFile;
@@ -30,6 +31,7 @@ mod examine;
 mod hold;
 mod pulse;
 mod reload;
+pub(crate) mod solo;
 
 use examine::{OwnPath, examine};
 
@@ -301,6 +303,7 @@ impl<P: Program> Daemon<P> {
         let registry = Registry::new(settings.layout.clone(), settings.workers);
         counters.restore(&registry);
         self.shared.set_registry(registry.clone());
+        self.shared.set_daemons(&settings.daemons);
         let workers = self.start_workers(&plan, &registry, settings.workers).await?;
         let census = Census::new(settings.workers, settings.concurrent_per_worker)?;
         census.clients.set_limit(settings.connections_per_client, settings.trusted_proxies.clone());
@@ -316,7 +319,10 @@ impl<P: Program> Daemon<P> {
         let acceptor = Some(acceptor);
         let running = Running { daemon: self, plan, workers, census, acceptor, places, counters };
         tracing::info!("{}", running.serving());
-        tracing::info!("{}", room(&settings));
+        if running.places.iter().any(|(_, socket_type)| *socket_type == SocketType::Stream) {
+            tracing::info!("{}", room(&settings));
+        }
+        running.tell_mismatch();
         notify::ready(&running.status());
         running.start_pulse();
         Ok(running)
@@ -338,6 +344,7 @@ impl<P: Program> Daemon<P> {
                 plan: plan.clone(),
                 log: self.log.clone(),
                 gather: self.gather.clone(),
+                bulletin: Bulletin::new(self.shared.clone()),
                 beat: pulse::beat(),
             })?);
         }
@@ -365,8 +372,16 @@ fn hand_out<P: Program>(held: Vec<HeldDatagrams>, workers: &[Worker<P>], census:
 impl<P: Program> Running<P> {
     /// Serves until somebody wants the end.
     async fn govern(&mut self) -> Exit {
+        let shared = self.daemon.shared.clone();
         loop {
-            match self.daemon.next_order().await {
+            let order = tokio::select! {
+                order = self.daemon.next_order() => order,
+                () = shared.news.notified() => {
+                    notify::status(&self.status());
+                    continue;
+                }
+            };
+            match order {
                 Order::Reload(reply) => {
                     let result = self.reload().await;
                     let _ = reply.send(result.map_err(|error| error.to_string()));
@@ -388,6 +403,9 @@ impl<P: Program> Running<P> {
 
     /// What is served, and by how many.
     fn serving(&self) -> String {
+        if let Some(said) = &self.daemon.shared.face().said {
+            return said.clone();
+        }
         let addresses: Vec<_> =
             self.places.iter().map(|(address, _)| address.to_string()).collect();
         match self.workers.len() {
@@ -396,12 +414,15 @@ impl<P: Program> Running<P> {
         }
     }
 
+    fn tell_mismatch(&self) {
+        if let Some(mismatch) = self.mismatch() {
+            tracing::error!("{mismatch}");
+        }
+    }
+
     /// The line for `systemctl status`. What has to be mended stands first.
     fn status(&self) -> String {
         let mismatch = self.mismatch();
-        if let Some(mismatch) = &mismatch {
-            tracing::error!("{mismatch}");
-        }
         let serving = self.serving();
         let warnings = match self.daemon.warnings {
             0 => String::new(),

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done, or drained as asked.
     Success,
+    /// What it was to do failed; systemd tries again.
+    Failed,
     /// The command line is wrong; systemd does not try again.
     Usage,
     /// A bug of ours; systemd tries again.
@@ -22,6 +24,7 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,
+            Self::Failed => 1,
             Self::Usage => 64,
             Self::Bug => 70,
             Self::System => 71,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use brim_config::daemon_of_bus_label;
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -86,10 +87,12 @@ impl Requests {
 async fn others(bus: &Connection, own: &str) -> Sections {
     let names = timeout(DEADLINE, async { DBusProxy::new(bus).await?.list_names().await });
     let Ok(Ok(names)) = names.await else { return Sections::new() };
-    let instances = names
-        .iter()
-        .map(|name| name.as_str())
-        .filter(|name| name.starts_with("net.brim.Brim1.") && *name != own);
+    let instances =
+        names.iter().map(|name| name.as_str()).filter(|name| *name != own).filter(|name| {
+            // Daemons stand in the section of their group.
+            let label = name.strip_prefix(crate::bus::PREFIX);
+            label.is_some_and(|label| daemon_of_bus_label(label).is_none())
+        });
     let answers = instances.map(|name| async move {
         let (path, stats) = (crate::bus::PATH, crate::bus::STATS);
         let call = bus.call_method(Some(name), path, Some(stats), "Json", &());

@@ -19,6 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 mod acceptor;
+mod bulletin;
 mod bus;
 mod client;
 pub mod command_line;
@@ -40,9 +41,11 @@ mod transport;
 mod worker;
 
 pub use acceptor::{Open, RefusalTurn};
+pub use bulletin::Bulletin;
 pub use bus::interface_xml;
 pub use client::ClientKey;
 pub use daemon::run;
+pub use daemon::solo::{Solo, run_solo};
 pub use exit::Exit;
 pub use gather::{Gather, Sections};
 pub use lifecycle::{Drain, Lifecycle};
@@ -52,6 +55,21 @@ pub use sockets::{DatagramSocket, Datagrams, PeerAddress, SocketError};
 pub use stream::Stream;
 pub use transport::Transport;
 pub use worker::{Connection, Current, Refused, WorkerContext};
+
+/// A line for `systemctl status`, from a process that is no server.
+pub fn status(text: &str) {
+    notify::status(text);
+}
+
+/// What goes to the journal at this level of the configuration.
+pub fn level(level: brim_config::LogLevel) -> tracing::Level {
+    match level {
+        brim_config::LogLevel::Error => tracing::Level::ERROR,
+        brim_config::LogLevel::Warning | brim_config::LogLevel::Notice => tracing::Level::WARN,
+        brim_config::LogLevel::Info => tracing::Level::INFO,
+        brim_config::LogLevel::Debug => tracing::Level::DEBUG,
+    }
+}
 
 /// The time in seconds since 1970.
 pub(crate) fn epoch_seconds() -> u64 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brim_config::{
-    Kind, Listener, LogLevel, Problem, SectionName, ServerSection, Tree, TrustedProxies, Workers,
+    Kind, Listener, Problem, SectionName, ServerSection, Tree, TrustedProxies, Workers,
 };
 use brim_stats::Layout;
 
@@ -68,6 +68,16 @@ pub trait Program: Sized + Send + Sync + 'static {
         std::future::ready(())
     }
 
+    /// What a worker does beside serving, for as long as it lives. Started once on each worker;
+    /// `current` is asked anew each time, so that a reload takes effect.
+    fn background(
+        current: Current<Self::Worker>,
+        context: WorkerContext,
+    ) -> impl Future<Output = ()> + 'static {
+        drop((current, context));
+        std::future::ready(())
+    }
+
     /// Tells a client that it has too many connections. It has no worker's slot.
     fn refuse(
         current: Current<Self::Worker>,
@@ -122,6 +132,9 @@ pub struct Settings {
     pub drain_idle: Duration,
     /// The names of the stats, those of apps too.
     pub layout: Layout,
+    /// Daemons whose figures are ours to show: on the bus they have names of their own. Their stats are
+    /// in the layout, as `DAEMON.STAT`.
+    pub daemons: Vec<String>,
     /// What goes to the journal.
     pub log_level: tracing::Level,
     /// Where access lines go.
@@ -154,12 +167,8 @@ impl Settings {
             drain_timeout: server.drain_timeout,
             drain_idle: server.drain_idle,
             layout,
-            log_level: match server.log_level {
-                LogLevel::Error => tracing::Level::ERROR,
-                LogLevel::Warning | LogLevel::Notice => tracing::Level::WARN,
-                LogLevel::Info => tracing::Level::INFO,
-                LogLevel::Debug => tracing::Level::DEBUG,
-            },
+            daemons: Vec::new(),
+            log_level: crate::level(server.log_level),
             access,
         }
     }

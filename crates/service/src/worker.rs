@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::acceptor::{Open, RefusalTurn};
+use crate::bulletin::Bulletin;
 use crate::gather::Gather;
 use crate::lifecycle::Lifecycle;
 use crate::log::{LineSink, LogHandle};
@@ -38,6 +39,8 @@ pub struct WorkerContext {
     pub lines: Rc<RefCell<LineSink>>,
     /// The stats of all instances.
     pub gather: Gather,
+    /// What the instance shows of itself.
+    pub bulletin: Bulletin,
 }
 
 /// A worker's state as it is now: a reload puts another one in its place.
@@ -131,6 +134,7 @@ pub(crate) struct Start<P: Program> {
     pub(crate) plan: Arc<P::Plan>,
     pub(crate) log: LogHandle,
     pub(crate) gather: Gather,
+    pub(crate) bulletin: Bulletin,
     /// How often the loop has to show that it turns.
     pub(crate) beat: Option<Duration>,
 }
@@ -169,6 +173,7 @@ async fn run<P: Program>(
         lifecycle: lifecycle.clone(),
         lines: Rc::new(RefCell::new(start.log.line_sink())),
         gather: start.gather,
+        bulletin: start.bulletin,
     };
     if let Some(period) = start.beat {
         tokio::task::spawn_local(beat(beats, period));
@@ -182,6 +187,7 @@ async fn run<P: Program>(
     drop(start.plan);
     P::begin(&current);
     let _ = ready.send(Ok(()));
+    tokio::task::spawn_local(P::background(current.clone(), context.clone()));
     let mut accepted = context.stats.counter("connection_count");
     let mut prepared = None;
     while let Some(command) = commands.recv().await {

@@ -23,6 +23,23 @@ impl Snapshot {
         Self { series }
     }
 
+    /// The series of one part, whose names begin with its name and a dot, without these.
+    #[must_use]
+    pub fn part(&self, part: &str) -> Self {
+        let series = self.series.iter().filter_map(|series| {
+            let name = of_part(&series.name, part)?.to_owned();
+            Some(Series { name, ..series.clone() })
+        });
+        Self::new(series.collect())
+    }
+
+    /// All series but those of one part.
+    #[must_use]
+    pub fn without_part(mut self, part: &str) -> Self {
+        self.series.retain(|series| of_part(&series.name, part).is_none());
+        self
+    }
+
     pub(crate) fn series(&self) -> &[Series] {
         &self.series
     }
@@ -73,6 +90,11 @@ impl Snapshot {
         section.extend(totals.map(|(name, value)| (name, json!(value))));
         section
     }
+}
+
+/// What stands behind the name of a part and a dot. Names of parts may have dots, what follows has none.
+fn of_part<'a>(name: &'a str, part: &str) -> Option<&'a str> {
+    name.strip_prefix(part)?.strip_prefix('.').filter(|rest| !rest.contains('.'))
 }
 
 /// Brim's stats document: `start_time` (epoch seconds) and every section, without a new line.

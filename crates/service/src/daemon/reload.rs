@@ -32,6 +32,7 @@ impl<P: Program> Running<P> {
         self.daemon.shared.face().state = State::Reloading;
         let result = self.exchange().await;
         self.daemon.shared.face().state = State::Running;
+        self.tell_mismatch();
         match &result {
             Ok(()) => {
                 tracing::info!("reloaded");
@@ -71,6 +72,7 @@ impl<P: Program> Running<P> {
             let _ = worker.commands.send(Command::Commit);
         }
         self.daemon.shared.set_registry(registry);
+        self.daemon.shared.set_daemons(&settings.daemons);
         self.census.set_limit(settings.concurrent_per_worker);
         let (limit, trusted) = (settings.connections_per_client, settings.trusted_proxies.clone());
         self.census.clients.set_limit(limit, trusted);
