@@ -2,12 +2,18 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use brim_config::{Span, parse_value};
 
 use crate::program::Source;
 
 /// How to use the program.
 pub const HELP: &str = "\
 Usage: brim-launch [--reload] [--root DIR] INSTANCE
+       brim-launch --daemon [--root DIR] DAEMON
+       brim-launch --backoff TIME DAEMON
+       brim-launch --wait-listening DAEMON
 
 Becomes the program that serves a section of Brim's configuration. INSTANCE is
 what stands between `brim@` and `.service`: wsgi for [wsgi], wsgi:NAME for
@@ -15,6 +21,13 @@ what stands between `brim@` and `.service`: wsgi for [wsgi], wsgi:NAME for
 
   --reload    check the section instead, then have its running server reload it;
               without a bus, SIGHUP is sent to $MAINPID
+  --daemon    become the program that runs a daemon, which `daemons` of a group
+              lists. Executed by brim-daemon@.service, as are the next two
+  --backoff TIME
+              wait before a daemon is started again that has ended several times
+              in a row: each time twice as long, at most TIME
+  --wait-listening
+              wait until a process of a daemon listens
   --root DIR  read the configuration below DIR (default /)
   --help, --version
 ";
@@ -26,6 +39,20 @@ pub enum Request {
     Start(Target),
     /// Have the server of a section take over a changed configuration.
     Reload(Target),
+    /// Become the program that runs a daemon.
+    Daemon(Target),
+    /// Wait before a daemon is started again.
+    Backoff {
+        /// The daemon's name.
+        daemon: String,
+        /// The longest time.
+        max: Duration,
+    },
+    /// Wait until a daemon listens.
+    WaitListening {
+        /// The daemon's name.
+        daemon: String,
+    },
     /// Print the version.
     Version,
     /// Print how to use the program.
@@ -59,17 +86,39 @@ pub enum UsageError {
     /// An option that needs a value.
     #[error("option {0} needs a value")]
     NoValue(&'static str),
+    /// A time that is none.
+    #[error("option --backoff needs a time, such as 5min, and found {}", .0.display())]
+    NotATime(OsString),
+    /// Two options that each say what to do.
+    #[error("one of --reload, --daemon, --backoff and --wait-listening at a time")]
+    TwoTasks,
+}
+
+/// What is to be done with the instance.
+enum Task {
+    Reload,
+    Daemon,
+    Backoff(Duration),
+    WaitListening,
 }
 
 /// Reads the arguments after the program's name.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
     let mut arguments = arguments.into_iter();
-    let (mut reload, mut root, mut instance) = (false, PathBuf::from("/"), None);
+    let (mut tasks, mut root, mut instance) = (Vec::new(), PathBuf::from("/"), None);
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--help" | "-h") => return Ok(Request::Help),
             Some("--version" | "-V") => return Ok(Request::Version),
-            Some("--reload") => reload = true,
+            Some("--reload") => tasks.push(Task::Reload),
+            Some("--daemon") => tasks.push(Task::Daemon),
+            Some("--wait-listening") => tasks.push(Task::WaitListening),
+            Some("--backoff") => {
+                let text = arguments.next().ok_or(UsageError::NoValue("--backoff"))?;
+                let time = text.to_str().and_then(|text| parse_value(text).ok());
+                let Span(time) = time.ok_or(UsageError::NotATime(text))?;
+                tasks.push(Task::Backoff(time));
+            }
             Some("--root") => {
                 root = arguments.next().ok_or(UsageError::NoValue("--root"))?.into();
             }
@@ -83,7 +132,17 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, U
     }
     let instance = instance.ok_or(UsageError::NoInstance)?;
     let target = Target { instance, source: Source::Root(root) };
-    Ok(if reload { Request::Reload(target) } else { Request::Start(target) })
+    let task = tasks.pop();
+    if !tasks.is_empty() {
+        return Err(UsageError::TwoTasks);
+    }
+    Ok(match task {
+        None => Request::Start(target),
+        Some(Task::Reload) => Request::Reload(target),
+        Some(Task::Daemon) => Request::Daemon(target),
+        Some(Task::Backoff(max)) => Request::Backoff { daemon: target.instance, max },
+        Some(Task::WaitListening) => Request::WaitListening { daemon: target.instance },
+    })
 }
 
 #[cfg(test)]
@@ -101,6 +160,11 @@ mod tests {
             source: Source::Root(PathBuf::from(root)),
         };
         assert_eq!(parsed(&["wsgi:x"]), Ok(Request::Start(target("/"))));
+        assert_eq!(parsed(&["--daemon", "wsgi:x"]), Ok(Request::Daemon(target("/"))));
+        let backoff = Request::Backoff { daemon: "x".to_owned(), max: Duration::from_millis(1500) };
+        assert_eq!(parsed(&["--backoff", "1500ms", "x"]), Ok(backoff));
+        let wait = Request::WaitListening { daemon: "x".to_owned() };
+        assert_eq!(parsed(&["--wait-listening", "x"]), Ok(wait));
         assert_eq!(
             parsed(&["--reload", "wsgi:x", "--root", "/srv"]),
             Ok(Request::Reload(target("/srv")))
@@ -114,11 +178,22 @@ mod tests {
         assert_eq!(said(&["wsgi", "x"]), "one instance at a time, found also x");
         assert_eq!(said(&["--fast", "wsgi"]), "unknown option --fast");
         assert_eq!(said(&["--root"]), "option --root needs a value");
+        assert_eq!(said(&["--daemon", "--reload", "x"]), UsageError::TwoTasks.to_string());
+        let no_time = "option --backoff needs a time, such as 5min, and found x";
+        assert_eq!(said(&["--backoff", "x"]), no_time);
     }
 
     #[test]
     fn every_option_is_in_the_help() {
-        for option in ["--reload", "--root", "--help", "--version"] {
+        for option in [
+            "--reload",
+            "--daemon",
+            "--backoff",
+            "--wait-listening",
+            "--root",
+            "--help",
+            "--version",
+        ] {
             assert!(HELP.contains(option), "{option}");
         }
     }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use brim_config::{Cause, Problem, SectionName, Tree};
+use brim_config::{Cause, DaemonsSection, Problem, SectionName, Tree};
 
 use crate::exit::Exit;
 use crate::program::NotExecutable;
@@ -33,6 +33,14 @@ pub enum Error {
         /// The section.
         name: SectionName,
     },
+    /// A daemon that no group lists.
+    #[error("no group lists a daemon {daemon}; {}", listed(.groups))]
+    NoDaemon {
+        /// The daemon.
+        daemon: String,
+        /// What groups there are, with their daemons.
+        groups: Vec<DaemonsSection>,
+    },
     /// The program cannot be executed.
     #[error("{}: {}", .0, .0.source)]
     NotExecutable(#[from] NotExecutable),
@@ -46,7 +54,9 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Escaped { .. } | Self::BadName(_) => Exit::Usage,
-            Self::NoSection { .. } | Self::KindNotYet { .. } => Exit::Config,
+            Self::NoSection { .. } | Self::NoDaemon { .. } | Self::KindNotYet { .. } => {
+                Exit::Config
+            }
             // What comes with Brim is there, unless the installation is broken.
             Self::NotExecutable(NotExecutable { program, .. }) if program.origin.is_some() => {
                 Exit::Config
@@ -54,6 +64,17 @@ impl Error {
             Self::NotExecutable(_) | Self::Nowhere(_) => Exit::System,
         }
     }
+}
+
+fn listed(groups: &[DaemonsSection]) -> String {
+    if groups.is_empty() {
+        return "there is no section [daemons]".to_owned();
+    }
+    let listed = groups.iter().map(|group| {
+        let daemons = if group.daemons.is_empty() { "none" } else { &group.daemons.join(" ") };
+        format!("[{}] lists {daemons}", group.server.name)
+    });
+    listed.collect::<Vec<_>>().join(", ")
 }
 
 /// A section that the configuration does not have: says which ones it has, and where it looked.

@@ -18,6 +18,11 @@ pub(crate) fn finding(severity: Severity, text: &str) {
     }
 }
 
+/// We coped.
+pub(crate) fn warning(text: &str) {
+    write(4, text);
+}
+
 /// What was done.
 pub(crate) fn notice(text: &str) {
     write(5, text);

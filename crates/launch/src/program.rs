@@ -58,7 +58,8 @@ impl Programs {
         let of_kind = match name.kind {
             Kind::Wsgi => "brim-http",
             Kind::Gateway => "brim-gateway",
-            Kind::Tcp | Kind::Udp | Kind::Daemons => return None,
+            Kind::Daemons => "brim-daemon",
+            Kind::Tcp | Kind::Udp => return None,
         };
         let section = name.section();
         let mut reader = Reader::new(tree, &section);
@@ -101,6 +102,15 @@ impl Program {
         let mut command = Command::new(&self.path);
         source.tell(&mut command);
         command.arg(self.name.instance());
+        command
+    }
+
+    /// The command that runs one of the section's daemons.
+    pub fn daemon_command(&self, source: &Source, daemon: &str) -> Command {
+        let mut command = Command::new(&self.path);
+        command.arg("--run");
+        source.tell(&mut command);
+        command.arg(daemon);
         command
     }
 

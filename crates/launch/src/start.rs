@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::os::unix::process::CommandExt as _;
 
-use brim_config::{Cause, NameRule, Problem, SectionName, Tree};
+use brim_config::{Cause, DaemonsSection, Kind, NameRule, Problem, SectionName, Tree};
 use sd_notify::NotifyState;
 
 use crate::command_line::Target;
@@ -27,6 +27,32 @@ pub(crate) fn start(target: &Target) -> Exit {
     // For `systemctl status`. Without systemd nobody listens.
     let _ = sd_notify::notify(&[NotifyState::Status(&error.to_string())]);
     error.exit()
+}
+
+/// Becomes the program of a daemon's group, to run the daemon; returns only when that failed.
+pub(crate) fn start_daemon(target: &Target) -> Exit {
+    let Err(error) = become_daemon(target);
+    journal::error(&error.to_string());
+    let _ = sd_notify::notify(&[NotifyState::Status(&error.to_string())]);
+    error.exit()
+}
+
+fn become_daemon(target: &Target) -> Result<Infallible, Error> {
+    let (tree, problems) = target.source.load();
+    let daemon = &target.instance;
+    let Some(group) = DaemonsSection::of_daemon(&tree, daemon) else {
+        for problem in problems {
+            journal::finding(problem.severity, &problem.to_string());
+        }
+        let groups = tree.instances().filter(|name| name.kind == Kind::Daemons);
+        let groups = groups.map(|name| DaemonsSection::read(&tree, &name).0).collect();
+        return Err(Error::NoDaemon { daemon: daemon.clone(), groups });
+    };
+    let programs = Programs::beside_this_one().map_err(Error::Nowhere)?;
+    let name = group.server.name;
+    let program = programs.of(&tree, &name).ok_or(Error::KindNotYet { name })?;
+    let source = program.daemon_command(&target.source, daemon).exec();
+    Err(NotExecutable { program, source }.into())
 }
 
 fn become_program(target: &Target) -> Result<Infallible, Error> {
