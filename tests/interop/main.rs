@@ -1,0 +1,116 @@
+//! Handlers by libzmq (pyzmq) and by the crate `zeromq`, unchanged behind Brim and behind Mongrel2. What they see
+//! and what their clients see is the same, or Brim's page says why not.
+//!
+//! Skipped where `python3` has no `zmq` (Debian: python3-zmq) or there is no Mongrel2 (mongrel2-core).
+#![forbid(unsafe_code)]
+
+mod client;
+mod examples;
+mod exchange;
+mod messages;
+mod server;
+mod setup;
+mod uploads;
+mod websocket;
+mod workers;
+
+use std::process::{Command, ExitCode, Stdio};
+
+use libtest_mimic::{Arguments, Trial};
+
+use server::Kind;
+use setup::{Setup, Witness};
+
+type RunExample = fn(Kind);
+
+/// What is tried with every server and every kind of handler.
+type Run = fn(&Setup);
+const ALL: [(&str, Run); 16] = [
+    ("a_request_arrives_as_it_was_sent", exchange::a_request_arrives),
+    ("an_answer_may_come_in_any_pieces", exchange::an_answer_may_come_in_any_pieces),
+    ("a_connection_stays_as_long_as_both_want", exchange::a_connection_stays),
+    ("a_stream_goes_on_until_it_is_closed", exchange::a_stream_goes_on),
+    ("one_message_answers_many_who_wait", exchange::one_message_answers_many),
+    ("a_client_that_leaves_is_told_of", exchange::a_client_that_leaves_is_told_of),
+    ("a_reply_to_nobody_is_told_of", exchange::a_reply_to_nobody_is_told_of),
+    ("a_websocket_carries_messages_both_ways", websocket::messages_both_ways),
+    ("a_websocket_that_ends_is_told_of", websocket::an_end_is_told_of),
+    ("socket_messages_are_answered_on_their_connection", messages::are_answered),
+    ("a_small_body_comes_within_its_request", uploads::a_small_body_comes_within),
+    ("a_large_body_comes_as_a_file", uploads::a_large_body_comes_as_a_file),
+    ("an_upload_that_is_refused_leaves_no_file", uploads::a_refused_one_leaves_no_file),
+    ("an_upload_that_breaks_off_leaves_no_file", uploads::a_broken_one_leaves_no_file),
+    ("a_large_body_comes_in_pieces_as_asked_for", uploads::pieces_as_asked_for),
+    ("workers_share_what_comes", workers::share),
+];
+
+/// What only a handler that writes its own bytes can do.
+const PYTHON: [(&str, Run); 2] = [
+    ("heartbeats_go_on_beside_requests", workers::heartbeats),
+    ("a_reply_that_is_none_costs_itself_alone", exchange::a_bad_reply_costs_itself),
+];
+
+/// What Brim does better.
+const BRIM: [(&str, Run); 3] = [
+    ("no_handler_is_503_at_once", workers::none),
+    ("a_worker_that_hangs_costs_only_what_it_has", workers::one_hangs),
+    ("workers_come_and_go_under_load", workers::come_and_go),
+];
+
+const EXAMPLES: [(&str, RunExample); 7] = [
+    ("the_example_dump", examples::dump),
+    ("the_example_chat_in_rust", examples::chat_in_rust),
+    ("the_example_chat_in_python", examples::chat_in_python),
+    ("the_example_longpoll", examples::longpoll),
+    ("the_example_audio", examples::audio),
+    ("the_example_upload_in_rust", examples::upload_in_rust),
+    ("the_example_upload_in_python", examples::upload_in_python),
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let has_pyzmq = runs("python3", &["-c", "import zmq"]);
+    let has_mongrel2 = runs("m2sh", &["version"]);
+    let has_brim = server::program_beside("brim-gateway").exists();
+    for (is_there, missing, package) in [
+        (has_pyzmq, "python3 has no module zmq", "python3-zmq"),
+        (has_mongrel2, "there is no mongrel2", "mongrel2-core"),
+        (has_brim, "brim-gateway is not built", "nothing: cargo build --workspace"),
+    ] {
+        if !is_there {
+            eprintln!("skipped: {missing} (Debian: apt install {package})");
+        }
+    }
+    let mut trials = Vec::new();
+    let mut add = |name: String, kind: Kind, wants_python: bool, run: Box<dyn FnOnce() + Send>| {
+        let has_server = if kind == Kind::Brim { has_brim } else { has_mongrel2 };
+        let is_there = has_server && (!wants_python || has_pyzmq);
+        let trial = Trial::test(name, move || {
+            run();
+            Ok(())
+        });
+        trials.push(trial.with_ignored_flag(!is_there));
+    };
+    for (kind, server) in [(Kind::Brim, "brim"), (Kind::Mongrel2, "mongrel2")] {
+        for (witness, library) in [(Witness::Pyzmq, "pyzmq"), (Witness::Zeromq, "zeromq")] {
+            let is_python = witness == Witness::Pyzmq;
+            let python = PYTHON.iter().filter(|_| is_python);
+            let brim = BRIM.iter().filter(|_| kind == Kind::Brim);
+            for (name, run) in ALL.iter().chain(python).chain(brim) {
+                let name = format!("{name}_{server}_{library}");
+                add(name, kind, is_python, Box::new(move || run(&Setup { kind, witness })));
+            }
+        }
+        for (name, run) in EXAMPLES {
+            let is_python = name.ends_with("python");
+            add(format!("{name}_{server}"), kind, is_python, Box::new(move || run(kind)));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn runs(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    let quiet = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    quiet.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
