@@ -22,7 +22,7 @@ pub use fault::{BadRoute, RouteFault};
 pub use host::{BadHost, HostName, HostPattern};
 pub use path::{BadPath, RequestPath};
 
-/// A route: `/prefix`, or `/prefix(pattern)`.
+/// A route: `/prefix`, or `/prefix(pattern)`. For socket messages, `@` or `<` stands at the beginning.
 ///
 /// Without a pattern it matches whole segments: `/img` is for `/img` and `/img/x`, not for `/imgx`. With
 /// one, the pattern is tried where the prefix ends, and need not reach the end of the path unless `$`
@@ -70,13 +70,23 @@ impl RoutePattern {
         self.pattern.is_some()
     }
 
-    /// Whether a path ([`RequestPath::decoded`]) is this route's.
+    /// Whether it is for socket messages, whose paths begin with `@` (JSON) or `<` (XML).
+    pub fn is_of_messages(&self) -> bool {
+        self.prefix.starts_with(['@', '<'])
+    }
+
+    /// Whether a path ([`RequestPath::decoded`], or that of a socket message) is this route's.
     pub fn matches(&self, path: &[u8]) -> bool {
         let Some(rest) = path.strip_prefix(self.prefix.as_bytes()) else { return false };
         match &self.pattern {
             Some(pattern) => pattern.matches(rest),
-            None => self.prefix.ends_with('/') || matches!(rest.first(), None | Some(b'/')),
+            None => self.is_open() || matches!(rest.first(), None | Some(b'/')),
         }
+    }
+
+    /// Whether anything may stand behind the prefix.
+    fn is_open(&self) -> bool {
+        self.prefix.ends_with('/') || matches!(&*self.prefix, "@" | "<")
     }
 
     /// Whether this route matches everything that another one matches, as far as that can be told
@@ -91,8 +101,8 @@ impl RoutePattern {
         // Of a prefix with a pattern it is not known what stands behind it.
         let (whole, prefix) = (other.pattern.is_none(), &*other.prefix);
         match prefix.strip_prefix(&*self.prefix) {
-            Some("") => whole || prefix.ends_with('/'),
-            Some(rest) => self.prefix.ends_with('/') || rest.starts_with('/'),
+            Some("") => whole || other.is_open(),
+            Some(rest) => self.is_open() || rest.starts_with('/'),
             None => false,
         }
     }

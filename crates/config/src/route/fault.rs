@@ -40,8 +40,8 @@ impl fmt::Display for BadRoute {
 /// The rule that a route breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteFault {
-    /// It does not begin with `/`.
-    #[error("a route begins with /")]
+    /// It does not begin with `/`, or for socket messages with `@` or `<`.
+    #[error("a route begins with /, or with @ or < if it is for socket messages")]
     NoSlash,
     /// A character of patterns before the first parenthesis.
     #[error(

@@ -74,7 +74,7 @@ impl ByteSet {
 
 /// The literal part of a route, decoded. `whole`: no pattern follows.
 pub(super) fn prefix(literal: &str, whole: bool) -> Faulty<String> {
-    if !literal.starts_with('/') {
+    if !literal.starts_with(['/', '@', '<']) {
         return Err((0, RouteFault::NoSlash));
     }
     if let Some((at, found)) = literal.char_indices().find(|(_, c)| r"*[]\^|{}?)".contains(*c)) {

@@ -100,7 +100,7 @@ fn wrong_hosts_and_routes_are_named_with_their_lines() {
     let lines: Vec<_> = out.lines().collect();
     let expected = [
         r#"FILE:6: [a] route: "/x/([a-z" is not a route: at "[a-z": the set is not closed by ]"#,
-        r#"FILE:6: [a] route: "(.*)" is not a route: a route begins with /"#,
+        r#"FILE:6: [a] route: "(.*)" is not a route: a route begins with /, or with @ or < if it is for socket messages"#,
         r#"FILE:7: [a] host: "example.com:80" is not a host: the port does not count here, leave it out"#,
         r#"FILE:11: [b] host: "*" is not a host: a star stands only in front, as in *.example.com"#,
         r#"FILE:12: [b] body_limit: "much" is not a size in bytes (4096, 64K, 20M, 1G)"#,
