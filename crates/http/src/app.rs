@@ -72,12 +72,14 @@ pub struct AppContext {
     stats: WorkerStats,
     gather: Gather,
     worker: usize,
+    section: Arc<str>,
 }
 
 impl AppContext {
     pub(crate) fn new(context: &WorkerContext) -> Self {
-        let WorkerContext { stats, gather, index, .. } = context;
-        Self { stats: stats.clone(), gather: gather.clone(), worker: *index }
+        let WorkerContext { stats, gather, index, section, .. } = context;
+        let (stats, gather, section) = (stats.clone(), gather.clone(), section.clone());
+        Self { stats, gather, worker: *index, section }
     }
 
     /// This worker's counter of that name, as declared by [`App::stats_conf`].
@@ -93,6 +95,11 @@ impl AppContext {
     /// The worker's number, from 0.
     pub fn worker(&self) -> usize {
         self.worker
+    }
+
+    /// The server's section.
+    pub fn section(&self) -> &str {
+        &self.section
     }
 }
 
@@ -113,7 +120,7 @@ struct Whole {
 pub(crate) struct Head {
     pub(crate) parts: Parts,
     path: RequestPath,
-    route: Option<Matched>,
+    pub(crate) route: Option<Matched>,
 }
 
 impl Request {
@@ -235,6 +242,11 @@ impl Request {
     /// The body, when the rest of the request is no longer needed.
     pub fn into_body(self) -> Body {
         self.0.body
+    }
+
+    pub(crate) fn into_parts(self) -> (Box<Head>, Body, Rc<Exchange>) {
+        let Whole { head, body, exchange } = *self.0;
+        (Box::new(head), body, exchange)
     }
 
     /// The exchange: transaction id, addresses, what the access line says.

@@ -1,5 +1,6 @@
 //! Who the client is: the peer, unless the peer is a proxy that we trust.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -16,16 +17,21 @@ pub(crate) struct Peer {
     /// It speaks to us through TLS.
     pub(crate) secure: bool,
     pub(crate) certificate: Option<Rc<ClientCertificate>>,
+    /// Which of the worker's connections it is, counted from 1.
+    pub(crate) connection: u64,
+}
+
+thread_local! {
+    /// The worker's last connection.
+    static LAST: Cell<u64> = const { Cell::new(0) };
 }
 
 impl Peer {
     pub(crate) fn new(address: PeerAddress) -> Self {
-        Self {
-            address,
-            text: address.map(|peer| text(peer.ip())),
-            secure: false,
-            certificate: None,
-        }
+        let connection = LAST.get() + 1;
+        LAST.set(connection);
+        let text = address.map(|peer| text(peer.ip()));
+        Self { address, text, certificate: None, connection, secure: false }
     }
 
     /// The text of a client's address.

@@ -31,6 +31,7 @@ mod outgoing;
 pub(crate) use clock::Clock;
 pub(crate) use h2::memory as http2_memory;
 
+use crate::apps::{self, Messages};
 use crate::client::Peer;
 use crate::error::{self, Error, ErrorPages};
 use crate::exchange::{self, End, Exchange, Service};
@@ -109,6 +110,8 @@ enum Spoken {
     Failed(Option<Transport>, std::io::Error),
     /// Before it began: nobody said for whom it is.
     Unnamed(BadHeader),
+    /// Not yet: what follows are socket messages.
+    Messages(Transport, Bytes, Rc<Messages>),
     /// Not yet: what follows is HTTP/2.
     Http2(Transport, Bytes),
     /// With everything said.
@@ -180,6 +183,9 @@ impl Shell {
             if let Poll::Ready(result) = hyper.poll_without_shutdown(cx) {
                 return Poll::Ready((Some(result), None));
             }
+            if self.clock.closes() {
+                return Poll::Ready((None, Some(Due::Gone)));
+            }
             while look.as_mut().poll(cx).is_ready() {
                 let now = Instant::now();
                 match self.clock.due(now) {
@@ -229,6 +235,11 @@ impl Shell {
     async fn conclude(&self, spoken: Spoken) {
         let spoken = match spoken {
             Spoken::Http2(transport, rest) => h2::speak(self, transport, rest).await,
+            Spoken::Messages(transport, rest, messages) => {
+                let (worker, peer) = (self.current.get(), self.peer.clone());
+                apps::speak(worker, messages, peer, transport, rest).await;
+                Spoken::Ended
+            }
             spoken => spoken,
         };
         self.close(spoken).await;
@@ -272,7 +283,7 @@ impl Shell {
                 self.current.get().counters.count_bad_proxy_header();
                 tracing::debug!(peer = ?self.peer.address, local = %self.local, %error, "refused a connection");
             }
-            Spoken::Silent(..) | Spoken::Http2(..) | Spoken::Ended => {}
+            Spoken::Silent(..) | Spoken::Http2(..) | Spoken::Messages(..) | Spoken::Ended => {}
         }
     }
 

@@ -66,6 +66,15 @@ pub enum Error {
         #[source]
         failure: UpstreamFailure,
     },
+    /// A handler, or the gateway in front of it, gave no good answer.
+    #[error("handler {handler} failed")]
+    Handler {
+        /// The handler's section.
+        handler: Arc<str>,
+        /// In what way.
+        #[source]
+        failure: HandlerFailure,
+    },
     /// An app panicked.
     #[error("bug: an app panicked")]
     Panic,
@@ -82,6 +91,76 @@ pub enum Error {
     /// Something failed on our side.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// In what way a handler failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandlerFailure {
+    /// There is no link to its gateway.
+    #[error("its gateway does not answer")]
+    NoGateway,
+    /// The gateway has as many exchanges as it takes.
+    #[error("its gateway has all the requests that it takes")]
+    Full,
+    /// The link was lost after the request was sent.
+    #[error("the link to its gateway was lost")]
+    LinkLost,
+    /// It is not connected to its gateway.
+    #[error("it is not connected")]
+    NoHandler,
+    /// It has not answered in time.
+    #[error("it has not answered in time")]
+    Timeout,
+    /// Its answer cannot be understood.
+    #[error("its answer cannot be understood")]
+    Malformed,
+    /// It left after it had got the request.
+    #[error("it left without an answer")]
+    Left,
+    /// Too much waits for it already.
+    #[error("too much waits for it")]
+    Overload,
+    /// The gateway does not know it.
+    #[error("its gateway does not know it")]
+    Unknown,
+    /// The request is larger than it takes.
+    #[error("the request is larger than it takes")]
+    TooLarge,
+    /// It wants the connection closed at once.
+    #[error("it ended the connection")]
+    Cancelled,
+    /// The gateway stops.
+    #[error("its gateway stops")]
+    Stops,
+    /// The gateway has failed.
+    #[error("its gateway failed")]
+    Failed,
+    /// The head of the request is longer than the gateway takes.
+    #[error("the request's head is longer than its gateway takes")]
+    HeadTooLarge,
+    /// Its response is not whole.
+    #[error("its response broke off")]
+    CutOff,
+}
+
+impl HandlerFailure {
+    fn code(self) -> StatusCode {
+        match self {
+            Self::NoGateway | Self::Full | Self::NoHandler | Self::Overload | Self::Stops => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::LinkLost
+            | Self::Malformed
+            | Self::Left
+            | Self::Unknown
+            | Self::Cancelled
+            | Self::CutOff => StatusCode::BAD_GATEWAY,
+        }
+    }
 }
 
 /// In what way an upstream failed.
@@ -179,7 +258,13 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Status { .. } => Blame::App,
-            Self::Upstream { .. } => Blame::Upstream,
+            Self::Handler {
+                failure: HandlerFailure::TooLarge | HandlerFailure::HeadTooLarge,
+                ..
+            } => Blame::Client,
+            // On purpose.
+            Self::Handler { failure: HandlerFailure::Cancelled, .. } => Blame::App,
+            Self::Upstream { .. } | Self::Handler { .. } => Blame::Upstream,
             Self::Refused { .. }
             | Self::BodyTooLarge { .. }
             | Self::BodyTimeout
@@ -198,6 +283,7 @@ impl Error {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyMalformed(_) | Self::Gone(_) => StatusCode::BAD_REQUEST,
             Self::Upstream { failure, .. } => failure.code(),
+            Self::Handler { failure, .. } => failure.code(),
             Self::Panic | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::WithHeader { error, .. } => error.code(),
         }
@@ -210,6 +296,9 @@ impl Error {
             Self::Status { text, .. } if !text.is_empty() => format!("{text}\n"),
             Self::Refused { reason, .. } => format!("{title}: {reason}\n"),
             Self::BodyTooLarge { .. } | Self::BodyTimeout => format!("{title}: {self}\n"),
+            Self::Handler { failure: HandlerFailure::TooLarge, .. } => {
+                format!("{title}: the body is larger than its handler takes\n")
+            }
             _ => format!("{title}\n"),
         }
     }

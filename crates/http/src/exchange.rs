@@ -4,7 +4,6 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -13,7 +12,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use brim_service::tls::ClientCertificate;
-use brim_service::{Current, PeerAddress};
+use brim_service::{Current, Lifecycle, PeerAddress};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
@@ -25,10 +24,10 @@ use crate::body::{Body, Leftover, Response, Sending};
 use crate::chain::Chain;
 use crate::client::{self, Peer};
 use crate::connection::Clock;
-use crate::error::{self, Blame, Error};
+use crate::error::{self, Blame, Error, HandlerFailure};
 use crate::txn;
 use crate::upgrade::{Tunnel, Upgraded};
-use crate::worker::HttpWorker;
+use crate::worker::{HttpWorker, Times};
 
 pub(crate) const HEAD_TOO_LARGE: &str =
     "the head is larger than head_limit, or has more lines than header_limit";
@@ -68,6 +67,8 @@ pub struct Exchange {
     kept: RefCell<Vec<Kept>>,
     tunnel: RefCell<Option<Tunnel>>,
     broken: Cell<bool>,
+    abandoned: Cell<bool>,
+    closes: Cell<bool>,
     done: Cell<bool>,
 }
 
@@ -138,6 +139,8 @@ impl Exchange {
             kept: RefCell::default(),
             tunnel: RefCell::default(),
             broken: Cell::new(false),
+            abandoned: Cell::new(false),
+            closes: Cell::new(false),
             done: Cell::new(false),
             worker,
         }
@@ -179,8 +182,22 @@ impl Exchange {
             kept: RefCell::default(),
             tunnel: RefCell::default(),
             broken: Cell::new(false),
+            abandoned: Cell::new(false),
+            closes: Cell::new(false),
             done: Cell::new(false),
         }
+    }
+
+    /// The record of a connection that speaks socket messages, whose first bytes these are.
+    pub(crate) fn of_messages(worker: &Rc<HttpWorker>, peer: Peer, first: &[u8]) -> Self {
+        let kind = if first.starts_with(b"<") { "XML" } else { "JSON" };
+        // The path that is matched against routes, with a slash where the log has one.
+        let ends = |byte: &u8| !byte.is_ascii_graphic() || *byte == b'{' || *byte == b'>';
+        let path = first.split(ends).next().unwrap_or_default();
+        let line = [kind.as_bytes(), b" /", path, b" -"].concat();
+        let exchange = Self::unheard(worker, peer, Instant::now(), &line);
+        exchange.set_status(StatusCode::OK);
+        exchange
     }
 
     /// The transaction id: in every log line about this request.
@@ -257,6 +274,9 @@ impl Exchange {
     /// to see every response.
     pub fn answer(&self, error: Error) -> Response {
         self.complain(&error);
+        if let Error::Handler { failure: HandlerFailure::Cancelled, .. } = error {
+            self.abandon();
+        }
         error.into_response(&self.worker.error_pages)
     }
 
@@ -295,6 +315,26 @@ impl Exchange {
     /// By what the client speaks to us.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.peer.secure { "https" } else { "http" }
+    }
+
+    /// The connection is closed instead of an answer.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.set(true);
+    }
+
+    /// The connection is closed after the response, whose head does not say so.
+    pub(crate) fn close_after(&self) {
+        self.closes.set(true);
+    }
+
+    /// Whether the connection is closed after the response.
+    pub(crate) fn closes(&self) -> bool {
+        self.closes.get()
+    }
+
+    /// Whether the process drains, and the times that the section gives.
+    pub(crate) fn life(&self) -> (Lifecycle, Times) {
+        (self.worker.context.lifecycle.clone(), self.worker.times)
     }
 
     pub(crate) fn add_bytes_in(&self, count: u64) {
@@ -368,17 +408,22 @@ impl Service {
     }
 }
 
+/// There is no answer, and the connection (or the stream) is closed instead. hyper does so.
+#[derive(Debug, thiserror::Error)]
+#[error("the exchange is abandoned")]
+pub(crate) struct Abandoned;
+
 impl hyper::service::Service<http::Request<Incoming>> for Service {
     type Response = http::Response<Sending>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+    type Error = Abandoned;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Abandoned>>>>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         // The state that is current now answers the whole request, whatever a reload brings.
         let worker = self.current.get();
         let answer = answer(worker, self.clock.clone(), self.peer.clone(), request);
         // Not in an `async` block, which would have room for it twice.
-        Box::pin(answer.map(Ok))
+        Box::pin(answer)
     }
 }
 
@@ -388,7 +433,7 @@ pub(crate) fn answer(
     clock: Rc<Clock>,
     peer: Peer,
     request: http::Request<Incoming>,
-) -> impl Future<Output = http::Response<Sending>> + 'static {
+) -> impl Future<Output = Result<http::Response<Sending>, Abandoned>> + 'static {
     let (mut head, incoming) = request.into_parts();
     let survey = Survey::of(&head.headers);
     let exchange = Rc::new(Exchange::begin(worker.clone(), &head, &survey, peer));
@@ -399,7 +444,10 @@ pub(crate) fn answer(
     let admitted = admitted.map(|path| Request::new(head, path, body, exchange.clone()));
     async move {
         let response = respond(admitted, &worker, &exchange).await;
-        response.map(|body| Sending::new(body, exchange, clock))
+        if exchange.abandoned.get() {
+            return Err(Abandoned);
+        }
+        Ok(response.map(|body| Sending::new(body, exchange, clock)))
     }
 }
 
@@ -426,6 +474,9 @@ async fn respond(
         Err(error) => Err(error),
     };
     let mut response = answer.unwrap_or_else(|error| exchange.answer(error));
+    if exchange.abandoned.get() {
+        return response;
+    }
     exchange.sign(response.headers_mut());
     exchange.set_status(response.status());
     if exchange.is_http2() {

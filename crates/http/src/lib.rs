@@ -49,7 +49,7 @@ pub use brim_service::tls::ClientCertificate;
 pub use brim_stats::{Counter, RollUp, Stat};
 pub use bytes::Bytes;
 pub use chain::Next;
-pub use error::{Blame, Error, UpstreamFailure};
+pub use error::{Blame, Error, HandlerFailure, UpstreamFailure};
 pub use exchange::Exchange;
 pub use http;
 pub use registry::Registry;

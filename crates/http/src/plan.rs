@@ -89,6 +89,12 @@ impl Http {
             (Some(configure), _) => {
                 let scope = Scope::read(&mut reader);
                 let app = configure(name, &mut reader);
+                if let Some(route) = scope.routes.iter().find(|route| route.is_of_messages())
+                    && !app.takes_messages()
+                {
+                    let why = format!("{route} is for socket messages, which only handlers get");
+                    reader.refuse("route", why);
+                }
                 let origin = reader.origin("route");
                 let origin =
                     origin.or_else(|| section.server.refuse(tree, "apps", String::new()).origin);

@@ -1,14 +1,18 @@
+use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use brim_config::Reader;
 use brim_stats::Stat;
 
 use crate::app::{App, AppContext, Claims, Request};
-use crate::apps::{BasicAuth, Compress, Echo, Files, Headers, Proxy, RateLimit, Redirect, Stats};
+use crate::apps::{
+    BasicAuth, Compress, Echo, Files, Handler, Headers, Proxy, RateLimit, Redirect, Stats,
+};
 use crate::body::Response;
 use crate::chain::Next;
 use crate::error::Error;
@@ -39,6 +43,7 @@ impl Registry {
             .with::<Echo>("brim.wsgi_echo.WSGIEcho")
             .with::<Files>("files")
             .with::<Files>("brim.wsgi_fs.WSGIFS")
+            .with::<Handler>("handler")
             .with::<Headers>("headers")
             .with::<RateLimit>("rate_limit")
             .with::<Redirect>("redirect")
@@ -70,6 +75,9 @@ fn configure<A: App>(name: &str, section: &mut Reader<'_>) -> Box<dyn Configured
 
 /// An app whose section was read: shared by the workers.
 pub(crate) trait ConfiguredApp: Send + Sync {
+    /// Whether routes of socket messages mean something to it.
+    fn takes_messages(&self) -> bool;
+
     fn stats(&self) -> Vec<Stat>;
     fn claims(&self) -> Claims;
     fn build(&self, context: &AppContext) -> Box<dyn BuiltApp>;
@@ -77,6 +85,9 @@ pub(crate) trait ConfiguredApp: Send + Sync {
 
 /// An app of one worker.
 pub(crate) trait BuiltApp {
+    /// It, if it takes socket messages.
+    fn handler(&self) -> Option<Rc<Handler>>;
+
     fn call<'a>(
         &'a self,
         request: Request,
@@ -90,6 +101,10 @@ struct Configured<A: App> {
 }
 
 impl<A: App> ConfiguredApp for Configured<A> {
+    fn takes_messages(&self) -> bool {
+        TypeId::of::<A>() == TypeId::of::<Handler>()
+    }
+
     fn stats(&self) -> Vec<Stat> {
         A::stats_conf(&self.name, &self.conf)
     }
@@ -106,6 +121,11 @@ impl<A: App> ConfiguredApp for Configured<A> {
 struct Built<A>(A);
 
 impl<A: App> BuiltApp for Built<A> {
+    fn handler(&self) -> Option<Rc<Handler>> {
+        let app: &dyn Any = &self.0;
+        app.downcast_ref::<Handler>().cloned().map(Rc::new)
+    }
+
     fn call<'a>(
         &'a self,
         request: Request,

@@ -47,6 +47,8 @@ pub struct Upgraded {
 
 impl Upgraded {
     pub(crate) fn new(transport: Transport, rest: Bytes, exchange: Rc<Exchange>) -> Self {
+        // Even an empty one keeps hyper's whole buffer.
+        let rest = if rest.is_empty() { Bytes::new() } else { rest };
         Self { transport, rest, exchange }
     }
 
@@ -72,6 +74,9 @@ impl AsyncRead for Upgraded {
             let count = this.rest.len().min(buffer.remaining());
             buffer.put_slice(this.rest.get(..count).unwrap_or_default());
             this.rest.advance(count);
+            if this.rest.is_empty() {
+                this.rest = Bytes::new();
+            }
         }
         this.exchange.add_bytes_in((buffer.filled().len() - before) as u64);
         Poll::Ready(Ok(()))

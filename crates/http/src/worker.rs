@@ -16,6 +16,7 @@ use rustls::ServerConfig;
 
 use crate::access_log::AccessLog;
 use crate::app::AppContext;
+use crate::apps::Messages;
 use crate::chain::{Chain, Link};
 use crate::error::ErrorPages;
 use crate::plan::HttpPlan;
@@ -101,6 +102,8 @@ impl Counters {
 pub(crate) struct HttpWorker {
     pub(crate) context: WorkerContext,
     pub(crate) chain: Rc<Chain>,
+    /// Where socket messages go.
+    pub(crate) messages: Option<Rc<Messages>>,
     pub(crate) counters: Counters,
     pub(crate) times: Times,
     pub(crate) limits: Limits,
@@ -123,8 +126,14 @@ impl HttpWorker {
     pub(crate) fn new(plan: &Arc<HttpPlan>, context: WorkerContext) -> Self {
         let section = &plan.section;
         let app = AppContext::new(&context);
-        let links =
-            plan.apps.iter().map(|planned| Link::new(planned.app.build(&app), &planned.scope));
+        let built: Vec<_> = plan.apps.iter().map(|planned| planned.app.build(&app)).collect();
+        let handlers =
+            plan.apps.iter().zip(&built).filter_map(|(planned, built)| {
+                Some((planned.scope.routes.clone(), built.handler()?))
+            });
+        let messages = Messages::new(handlers).map(Rc::new);
+        let links = built.into_iter().zip(&plan.apps);
+        let links = links.map(|(built, planned)| Link::new(built, &planned.scope));
         let bodies = plan.apps.iter().filter_map(|planned| planned.scope.body_limit);
         let stats = &context.stats;
         if let Some(tls) = plan.tls.as_ref().filter(|_| context.index == 0) {
@@ -143,6 +152,7 @@ impl HttpWorker {
         };
         Self {
             chain: Chain::new(links.collect(), section.body_limit),
+            messages,
             counters,
             times: times(section),
             limits: Limits {

@@ -26,7 +26,7 @@ use crate::error::{Error, UpstreamFailure};
 mod conf;
 mod decoder;
 mod download;
-mod forwarded;
+pub(super) mod forwarded;
 mod head;
 mod lease;
 mod lines;
@@ -41,8 +41,10 @@ mod upstream;
 mod wire;
 
 use conf::Conf;
+pub(super) use download::Unsized;
 use head::Outgoing;
 use lease::{Broken, Lease};
+pub(super) use timer::Timer;
 use upstream::{Pool, Upstream};
 
 /// Passes requests on to one of several upstreams.

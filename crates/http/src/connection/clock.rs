@@ -90,6 +90,7 @@ pub(crate) struct Clock {
     outgoing: Outgoing,
     sample: RefCell<Vec<u8>>,
     refused: Cell<Option<StatusCode>>,
+    closes: Cell<bool>,
 }
 
 impl Clock {
@@ -107,6 +108,7 @@ impl Clock {
             outgoing: Outgoing::default(),
             sample: RefCell::default(),
             refused: Cell::new(None),
+            closes: Cell::new(false),
         }
     }
 
@@ -209,7 +211,13 @@ impl Clock {
     /// Ends the exchange, if there is one; the time of that.
     pub(crate) fn end(&self, end: End) -> Option<Instant> {
         let exchange = self.exchange.borrow_mut().take()?;
+        self.closes.set(exchange.closes());
         Some(exchange.finish(end))
+    }
+
+    /// Whether the connection is to be closed, now that the last exchange is over.
+    pub(crate) fn closes(&self) -> bool {
+        self.closes.get()
     }
 
     /// Whether the exchange goes on when hyper is done with it.

@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Shell, Spoken};
+use crate::apps::{Messages, begins_with};
 use crate::client::Peer;
 use crate::worker::{HTTP2, HttpWorker};
 
@@ -24,7 +25,8 @@ impl Shell {
     /// Whether there is something before HTTP/1, for clients of this listener.
     pub(super) fn has_to_open(&self) -> bool {
         let worker = self.current.get();
-        worker.proxy_protocol || worker.h2c && !self.is_tcp() || self.tls(&worker).is_some()
+        let speaks = worker.h2c && !self.is_tcp() || worker.messages.is_some();
+        worker.proxy_protocol || speaks || self.tls(&worker).is_some()
     }
 
     /// TLS as clients of this listener have to speak it: not on a Unix socket, whose peers are on
@@ -69,8 +71,10 @@ impl Shell {
                 let late = || Err(Spoken::Failed(None, io::ErrorKind::TimedOut.into()));
                 hands.unwrap_or_else(|_| late())
             }
-            None if worker.h2c && !self.is_tcp() => {
-                let choice = timeout_at(deadline, choose(stream, first)).await;
+            None if worker.messages.is_some() || worker.h2c && !self.is_tcp() => {
+                let h2c = worker.h2c && !self.is_tcp();
+                let choice = choose(stream, first, worker.messages.clone(), h2c);
+                let choice = timeout_at(deadline, choice).await;
                 choice.unwrap_or(Err(Spoken::Ended))
             }
             None => Ok(Spoken::Silent(Transport::Plain(stream), first.freeze())),
@@ -110,14 +114,27 @@ impl Shell {
     }
 }
 
-/// Sees whether a client without TLS begins with HTTP/2.
-async fn choose(stream: Stream, mut first: BytesMut) -> Result<Spoken, Spoken> {
-    while is_prefix(&first) && first.len() < PREFACE.len() {
+/// Sees whether a client without TLS begins with a socket message, or with HTTP/2.
+async fn choose(
+    stream: Stream,
+    mut first: BytesMut,
+    messages: Option<Rc<Messages>>,
+    h2c: bool,
+) -> Result<Spoken, Spoken> {
+    if let Some(messages) = messages {
+        if first.is_empty() {
+            let _ = stream.read_more(&mut first).await;
+        }
+        if first.first().is_some_and(|byte| begins_with(*byte)) {
+            return Ok(Spoken::Messages(Transport::Plain(stream), first.freeze(), messages));
+        }
+    }
+    while h2c && is_prefix(&first) && first.len() < PREFACE.len() {
         if !matches!(stream.read_more(&mut first).await, Ok(true)) {
             break;
         }
     }
-    match first.starts_with(PREFACE) {
+    match h2c && first.starts_with(PREFACE) {
         true => Ok(Spoken::Http2(Transport::Plain(stream), first.freeze())),
         false => Ok(Spoken::Silent(Transport::Plain(stream), first.freeze())),
     }

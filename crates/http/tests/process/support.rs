@@ -4,6 +4,7 @@ mod certificates;
 mod client;
 mod daemon;
 mod frames;
+mod gateway;
 mod home;
 mod upstream;
 
@@ -13,6 +14,7 @@ pub(crate) use certificates::{Authority, curl_tls, serve_tls};
 pub(crate) use client::{Client, Response, curl, get, post};
 pub(crate) use daemon::Daemon;
 pub(crate) use frames::{Frames, kind, literal};
+pub(crate) use gateway::{Gateway, Heard, Link, frame};
 pub(crate) use home::{Home, example, finished, serve, serve_trial, trial_finished};
 pub(crate) use upstream::Upstream;
 

@@ -273,7 +273,7 @@ impl http_body::Body for Download {
 }
 
 /// No body, whose length is not known all the same.
-struct Unsized;
+pub(in crate::apps) struct Unsized;
 
 impl http_body::Body for Unsized {
     type Data = Bytes;

@@ -4,6 +4,7 @@
 //! peer itself is added. Nothing that does not look as it should is passed on: the parts are read from the
 //! right, and what stands left of the first bad one was not written by anybody we know.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -22,15 +23,15 @@ const HOPS: usize = 32;
 const LONGEST: usize = 256;
 
 /// Who sent a request, and how.
-pub(super) struct Origin<'a> {
+pub(in crate::apps) struct Origin<'a> {
     /// The peer's address as text; none on a Unix socket.
-    pub(super) peer: Option<&'a str>,
-    pub(super) trusted: bool,
-    pub(super) scheme: &'static str,
+    pub(in crate::apps) peer: Option<&'a str>,
+    pub(in crate::apps) trusted: bool,
+    pub(in crate::apps) scheme: &'static str,
     /// The Host that the client asked for.
-    pub(super) host: Option<&'a HeaderValue>,
+    pub(in crate::apps) host: Option<&'a HeaderValue>,
     /// The request's headers as they came.
-    pub(super) headers: &'a HeaderMap,
+    pub(in crate::apps) headers: &'a HeaderMap,
 }
 
 impl Origin<'_> {
@@ -80,6 +81,16 @@ impl Origin<'_> {
         }
         let _ = write!(all, ";proto={}", self.scheme);
         to.add("Forwarded", &all);
+    }
+
+    /// The addresses from the client to the peer, as far as they are known, with commas between them.
+    pub(in crate::apps) fn path(&self) -> Cow<'_, str> {
+        if !self.trusted {
+            return self.peer.unwrap_or_default().into();
+        }
+        let mut chain = self.chain();
+        chain.extend(self.peer);
+        chain.join(", ").into()
     }
 
     /// The addresses before the peer's own.

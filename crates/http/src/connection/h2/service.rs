@@ -1,4 +1,3 @@
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,7 +11,7 @@ use super::sending::StreamSending;
 use super::streams::Streams;
 use crate::client::Peer;
 use crate::connection::Clock;
-use crate::exchange::{self, End};
+use crate::exchange::{self, Abandoned, End};
 use crate::worker::HttpWorker;
 
 /// hyper's service for the streams of one connection.
@@ -30,8 +29,8 @@ impl StreamService {
 
 impl hyper::service::Service<http::Request<Incoming>> for StreamService {
     type Response = http::Response<StreamSending>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+    type Error = Abandoned;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Abandoned>>>>;
 
     fn call(&self, mut request: http::Request<Incoming>) -> Self::Future {
         let worker = self.current.get();
@@ -40,7 +39,7 @@ impl hyper::service::Service<http::Request<Incoming>> for StreamService {
         let stream = Stream::begin(Rc::new(Clock::new(worker.clone())), self.streams.clone());
         let answer = exchange::answer(worker, stream.clock.clone(), self.peer.clone(), request);
         Box::pin(async move {
-            let mut response = answer.await;
+            let mut response = answer.await?;
             let unsent = head_only || bodiless(response.status());
             if head_only && !response.headers().contains_key(header::CONTENT_LENGTH) {
                 let length = http_body::Body::size_hint(response.body()).exact();

@@ -1,0 +1,269 @@
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+
+use brim_wire::link::{Cancel, Class, Headers, LinkError, ReceiveCredit, ResponseHead, SendCredit};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// An exchange as the link sees it: what came for it and waits, and what credit it has.
+pub(in crate::apps::handler) struct Call {
+    /// Its number on the link.
+    pub(super) id: u64,
+    /// Where its request begins in what the link has ever been given to write.
+    pub(super) start: u64,
+    class: Class,
+    state: RefCell<State>,
+}
+
+struct State {
+    answer: Option<Answer>,
+    answered: bool,
+    pieces: VecDeque<Bytes>,
+    end: Option<End>,
+    failure: Option<Failure>,
+    touched: bool,
+    send: SendCredit,
+    receive: ReceiveCredit,
+    /// Who waits for what comes.
+    reader: Option<Waker>,
+    /// Who waits for credit.
+    writer: Option<Waker>,
+}
+
+/// What begins an answer.
+#[derive(Debug)]
+pub(in crate::apps::handler) struct Answer {
+    pub(in crate::apps::handler) status: u16,
+    pub(in crate::apps::handler) reason: Bytes,
+    pub(in crate::apps::handler) length: Option<u64>,
+    pub(in crate::apps::handler) headers: HeaderMap,
+    pub(in crate::apps::handler) is_upgrade: bool,
+}
+
+/// The gateway has said all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct End {
+    close: bool,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(in crate::apps::handler) enum Piece {
+    Bytes(Bytes),
+    /// Nothing more; whether the client's connection is closed then.
+    End {
+        close: bool,
+    },
+}
+
+/// An exchange came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::apps::handler) enum Failure {
+    /// The gateway says why.
+    Cancelled(Cancel),
+    /// The link is gone; `unread`: nobody can have seen the request.
+    Lost { unread: bool },
+    /// The client's side has ended it.
+    Dropped,
+}
+
+/// A frame that may not be there.
+const MISPLACED: &str = "a frame in its place in an exchange";
+
+impl Call {
+    pub(super) fn new(id: u64, start: u64, class: Class, credit: (u32, u32)) -> Self {
+        let (theirs, ours) = credit;
+        let state = State {
+            answer: None,
+            answered: matches!(class, Class::Json | Class::Xml),
+            pieces: VecDeque::new(),
+            end: None,
+            failure: None,
+            touched: false,
+            send: SendCredit::new(theirs),
+            receive: ReceiveCredit::new(ours),
+            reader: None,
+            writer: None,
+        };
+        Self { id, start, class, state: RefCell::new(state) }
+    }
+
+    /// The answer begins. (`end`, `close`) as in the frame.
+    pub(super) fn answer(
+        &self,
+        head: &ResponseHead<'_>,
+        headers: &Headers<'_>,
+        end: Option<bool>,
+        is_upgrade: bool,
+    ) -> Result<(), LinkError> {
+        let mut state = self.state.borrow_mut();
+        if state.answered || (is_upgrade && self.class != Class::WebSocket) {
+            return Err(misplaced());
+        }
+        state.answered = true;
+        let Some(map) = header_map(headers) else {
+            // What cannot be sent to a client is the handler's fault, not the link's.
+            drop(state);
+            self.fail(Failure::Cancelled(Cancel {
+                reason: brim_wire::link::Reason::HandlerBroke,
+                retry_after: 0,
+            }));
+            return Ok(());
+        };
+        state.answer = Some(Answer {
+            status: head.status,
+            reason: Bytes::copy_from_slice(head.reason),
+            length: head.length,
+            headers: map,
+            is_upgrade,
+        });
+        state.end = end.map(|close| End { close });
+        state.wake_reader();
+        Ok(())
+    }
+
+    /// Bytes of a frame that has so many.
+    pub(super) fn data(&self, bytes: Bytes, end: Option<bool>) -> Result<(), LinkError> {
+        let mut state = self.state.borrow_mut();
+        if !state.answered || state.end.is_some() {
+            return Err(misplaced());
+        }
+        state.receive.received(bytes.len())?;
+        if !bytes.is_empty() {
+            state.pieces.push_back(bytes);
+        }
+        state.end = end.map(|close| End { close });
+        state.wake_reader();
+        Ok(())
+    }
+
+    pub(super) fn grant(&self, bytes: u32) -> Result<(), LinkError> {
+        let mut state = self.state.borrow_mut();
+        state.send.grant(bytes)?;
+        let writer = state.writer.take();
+        drop(state);
+        writer.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    pub(super) fn touch(&self) {
+        let mut state = self.state.borrow_mut();
+        state.touched = true;
+        state.wake_reader();
+    }
+
+    /// It comes to nothing, and what waits for the client is worth nothing any more.
+    pub(super) fn fail(&self, failure: Failure) {
+        let mut state = self.state.borrow_mut();
+        if state.failure.is_none() {
+            state.failure = Some(failure);
+            state.answer = None;
+            state.pieces.clear();
+        }
+        state.wake_reader();
+        let writer = state.writer.take();
+        drop(state);
+        writer.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits for the answer.
+    pub(super) fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
+        let mut state = self.state.borrow_mut();
+        if let Some(failure) = state.failure {
+            return Poll::Ready(Err(failure));
+        }
+        match state.answer.take() {
+            Some(answer) => Poll::Ready(Ok(answer)),
+            None => state.wait_to_read(cx),
+        }
+    }
+
+    /// Waits for what comes next.
+    pub(super) fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Piece, Failure>> {
+        let mut state = self.state.borrow_mut();
+        if let Some(failure) = state.failure {
+            return Poll::Ready(Err(failure));
+        }
+        match (state.pieces.pop_front(), state.end) {
+            (Some(piece), _) => Poll::Ready(Ok(Piece::Bytes(piece))),
+            (None, Some(End { close })) => Poll::Ready(Ok(Piece::End { close })),
+            (None, None) => state.wait_to_read(cx),
+        }
+    }
+
+    /// Whether the gateway has said all, and whether that closes the client's connection.
+    pub(super) fn ended(&self) -> Option<bool> {
+        self.state.borrow().end.map(|end| end.close)
+    }
+
+    /// All that waits, where nothing follows it.
+    pub(super) fn take_all(&self) -> VecDeque<Bytes> {
+        std::mem::take(&mut self.state.borrow_mut().pieces)
+    }
+
+    /// Bytes that have left our memory; what to grant for them.
+    pub(super) fn used(&self, bytes: usize) -> Option<u32> {
+        self.state.borrow_mut().receive.used(bytes)
+    }
+
+    /// Whether somebody said that the client is alive since the last question.
+    pub(super) fn was_touched(&self) -> bool {
+        std::mem::take(&mut self.state.borrow_mut().touched)
+    }
+
+    pub(super) fn is_failed(&self) -> bool {
+        self.state.borrow().failure.is_some()
+    }
+
+    /// Waits until at least so many bytes may be sent; how many.
+    pub(super) fn poll_credit(&self, cx: &mut Context<'_>, least: u32) -> Poll<usize> {
+        let mut state = self.state.borrow_mut();
+        let left = state.send.left();
+        if left >= least {
+            return Poll::Ready(left as usize);
+        }
+        keep_waker(&mut state.writer, cx);
+        Poll::Pending
+    }
+
+    /// Takes credit for what is sent.
+    pub(super) fn spend(&self, bytes: usize) {
+        let taken = self.state.borrow_mut().send.take(bytes);
+        debug_assert!(taken == bytes, "more was sent than there was credit for");
+    }
+}
+
+impl State {
+    fn wake_reader(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    fn wait_to_read<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        keep_waker(&mut self.reader, cx);
+        Poll::Pending
+    }
+}
+
+pub(super) fn keep_waker(place: &mut Option<Waker>, cx: &mut Context<'_>) {
+    match place {
+        Some(waker) if waker.will_wake(cx.waker()) => {}
+        _ => *place = Some(cx.waker().clone()),
+    }
+}
+
+pub(super) fn misplaced() -> LinkError {
+    LinkError::Unexpected { at: 1, found: brim_wire::Found::Bytes(1), expected: MISPLACED }
+}
+
+/// The headers for a client; `None` if they cannot be sent.
+fn header_map(headers: &Headers<'_>) -> Option<HeaderMap> {
+    let mut map = HeaderMap::with_capacity(headers.len() + 4);
+    for (name, value) in headers.iter() {
+        let name = HeaderName::from_bytes(name).ok()?;
+        map.append(name, HeaderValue::from_bytes(value).ok()?);
+    }
+    Some(map)
+}

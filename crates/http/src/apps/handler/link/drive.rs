@@ -1,0 +1,192 @@
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use brim_wire::link::{Content, FrameDecoder, HEADER_BYTES, LinkError};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::time::Sleep;
+
+use super::line::Line;
+
+/// Bytes that are read at once.
+const READ: usize = 64 * 1024;
+/// Reads in a row before others have their turn.
+const TURNS: usize = 16;
+/// Pieces of at least so many bytes are kept where they were read, smaller ones are copied: a slow client
+/// is to hold no more memory than its credit says, nearly.
+const LARGE: usize = 16 * 1024;
+/// Buffers larger than this are let go when they are empty.
+const KEPT: usize = 256 * 1024;
+/// Silence after which the gateway is asked whether it is there, and the time that it has to answer.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long the last frame may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Why a link ended.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("reading or writing failed")]
+    Io(#[from] io::Error),
+    #[error("the gateway broke a rule of the link")]
+    Link(#[from] LinkError),
+    #[error("the gateway does not answer a ping")]
+    Silent,
+    #[error("the gateway closed the link")]
+    Closed,
+}
+
+struct Drive {
+    line: Rc<Line>,
+    stream: UnixStream,
+    decoder: FrameDecoder,
+    read: BytesMut,
+    writing: Vec<u8>,
+    /// What of it was written.
+    at: usize,
+    heard: Instant,
+    /// A ping has no answer yet.
+    asked: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Moves a link's bytes until it ends.
+pub(super) async fn run(line: Rc<Line>, stream: UnixStream, decoder: FrameDecoder, read: BytesMut) {
+    let mut drive = Drive {
+        line: line.clone(),
+        stream,
+        decoder,
+        read,
+        writing: Vec::new(),
+        at: 0,
+        heard: Instant::now(),
+        asked: false,
+        timer: Box::pin(tokio::time::sleep(SILENCE)),
+    };
+    let early = drive.dispatch();
+    let ended = match early {
+        Ok(()) => poll_fn(|cx| drive.poll(cx)).await,
+        Err(error) => Err(error.into()),
+    };
+    match &ended {
+        Ok(()) => {}
+        Err(Lost::Link(error)) => {
+            line.refuse(error);
+            let flushed = poll_fn(|cx| drive.poll_write(cx));
+            let _ = tokio::time::timeout(LAST_WORDS, flushed).await;
+        }
+        Err(Lost::Closed) if line.is_done() => {}
+        Err(_) => {}
+    }
+    if let Err(error) = &ended
+        && !(matches!(error, Lost::Closed) && line.is_done())
+    {
+        tracing::warn!(peer = %line.peer(), error = error as &dyn std::error::Error, "the link is lost");
+    }
+    line.lose();
+}
+
+impl Drive {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        self.line.keep_task(cx);
+        let read = self.poll_read(cx)?;
+        if self.poll_write(cx)?.is_ready() && self.line.is_done() {
+            return Poll::Ready(Ok(()));
+        }
+        if read.is_ready() {
+            // There is more, and others have their turn first.
+            cx.waker().wake_by_ref();
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let silent = now.duration_since(self.heard);
+            if silent < SILENCE {
+                self.timer.as_mut().reset((self.heard + SILENCE).into());
+                continue;
+            }
+            if std::mem::replace(&mut self.asked, true) {
+                return Poll::Ready(Err(Lost::Silent));
+            }
+            self.timer.as_mut().reset((now + SILENCE).into());
+            self.line.ping(1);
+            let _ = self.poll_write(cx)?;
+        }
+        Poll::Pending
+    }
+
+    /// Ready when there may be more.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        for _ in 0..TURNS {
+            self.read.reserve(READ);
+            let count = ready!(pin!(self.stream.read_buf(&mut self.read)).poll(cx))?;
+            if count == 0 {
+                return Poll::Ready(Err(Lost::Closed));
+            }
+            self.heard = Instant::now();
+            self.asked = false;
+            self.dispatch()?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands every frame that is whole to its exchange.
+    fn dispatch(&mut self) -> Result<(), LinkError> {
+        let mut at = 0;
+        loop {
+            let bytes = self.read.get(at..).unwrap_or_default();
+            let mut input = bytes;
+            let Some(frame) = self.decoder.decode(&mut input)? else { break };
+            let length = bytes.len() - input.len();
+            match frame.content {
+                Content::Data { bytes, end, close } => {
+                    let (id, end) = (frame.exchange, end.then_some(close));
+                    if bytes.len() < LARGE {
+                        self.line.data(id, Bytes::copy_from_slice(bytes), end)?;
+                    } else {
+                        self.read.advance(at);
+                        let piece = self.read.split_to(length).freeze();
+                        at = 0;
+                        self.line.data(id, piece.slice(HEADER_BYTES..), end)?;
+                        continue;
+                    }
+                }
+                _ => self.line.hear(&frame)?,
+            }
+            at += length;
+        }
+        self.read.advance(at);
+        if self.read.is_empty() && self.read.capacity() > KEPT {
+            self.read = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Ready when all is written.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        loop {
+            let rest = self.writing.get(self.at..).unwrap_or_default();
+            if rest.is_empty() {
+                self.at = 0;
+                self.writing.clear();
+                if self.writing.capacity() > KEPT {
+                    self.writing = Vec::new();
+                }
+                self.line.swap_out(&mut self.writing);
+                if self.writing.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+            }
+            self.at += count;
+            self.line.wrote(count);
+        }
+    }
+}

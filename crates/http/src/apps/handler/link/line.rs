@@ -1,0 +1,420 @@
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use brim_wire::link::{
+    Cancel, Class, Content, Frame, GoAway, GoAwayReason, HEADER_BYTES, Hello, LinkError, Reason,
+    data_header,
+};
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::CREDIT;
+use super::call::{Answer, Call, Failure, Piece, keep_waker, misplaced};
+
+/// Bytes that wait to be written before those who would add more have to wait.
+const HIGH: usize = 256 * 1024;
+/// Those who came last to wait for room, among whom one is looked for.
+const RECENT: usize = 16;
+/// What a message has beside its bytes, without its path.
+const MESSAGE_FIELDS: usize = 3;
+
+/// One connection to a gateway and the exchanges on it. A task ([`super::drive`]) moves its bytes; all
+/// that is given to it until that task has its turn leaves in one write.
+pub(in crate::apps::handler) struct Line {
+    /// The gateway's name for itself, and where it is.
+    peer: String,
+    /// What it takes.
+    credit: u32,
+    payload: usize,
+    exchanges: usize,
+    out: RefCell<Vec<u8>>,
+    /// Bytes that were ever put into `out`, and those that were written.
+    queued: Cell<u64>,
+    written: Cell<u64>,
+    task: RefCell<Option<Waker>>,
+    /// Those who wait for room in `out`.
+    crowd: RefCell<Vec<Waker>>,
+    calls: RefCell<HashMap<u64, Rc<Call>>>,
+    /// The exchange that was begun last.
+    last: Cell<u64>,
+    phase: Cell<Phase>,
+    closing: Notify,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// No new exchanges.
+    Closing,
+    Over,
+}
+
+/// Why an exchange was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::apps::handler) enum NotBegun {
+    /// The gateway has as many as it takes.
+    Full,
+    /// The head is longer than the gateway takes.
+    TooLong,
+}
+
+impl Line {
+    pub(super) fn new(hello: &Hello<'_>, path: &Path) -> Self {
+        Self {
+            peer: format!("{} at {}", String::from_utf8_lossy(hello.name), path.display()),
+            credit: hello.credit,
+            payload: hello.payload as usize,
+            exchanges: hello.exchanges as usize,
+            out: RefCell::default(),
+            queued: Cell::new(0),
+            written: Cell::new(0),
+            task: RefCell::default(),
+            crowd: RefCell::default(),
+            calls: RefCell::default(),
+            last: Cell::new(0),
+            phase: Cell::new(Phase::Open),
+            closing: Notify::new(),
+        }
+    }
+
+    pub(super) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// Whether it takes new exchanges.
+    pub(super) fn is_open(&self) -> bool {
+        self.phase.get() == Phase::Open
+    }
+
+    /// Whether its work is done.
+    pub(super) fn is_done(&self) -> bool {
+        self.phase.get() != Phase::Open && self.calls.borrow().is_empty()
+    }
+
+    /// Waits until it takes no new exchanges.
+    pub(super) async fn closes(&self) {
+        let closing = self.closing.notified();
+        if self.is_open() {
+            closing.await;
+        }
+    }
+
+    /// Nobody has new exchanges for it.
+    pub(super) fn retire(&self) {
+        if self.is_open() {
+            let away = GoAway { reason: GoAwayReason::Stops, last: 0, text: b"not used any more" };
+            self.send(0, Content::GoAway(away));
+        }
+        self.close();
+        self.wake();
+    }
+
+    fn close(&self) {
+        if self.is_open() {
+            self.phase.set(Phase::Closing);
+            self.closing.notify_waiters();
+        }
+    }
+
+    /// Waits for room for more.
+    pub(in crate::apps::handler) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.out.borrow().len() < HIGH || self.phase.get() == Phase::Over {
+            return Poll::Ready(());
+        }
+        let mut crowd = self.crowd.borrow_mut();
+        // Somebody who is woken for other reasons asks again and again.
+        if !crowd.iter().rev().take(RECENT).any(|waker| waker.will_wake(cx.waker())) {
+            crowd.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Begins an exchange; `write` appends its request.
+    pub(in crate::apps::handler) fn begin(
+        self: &Rc<Self>,
+        class: Class,
+        write: impl FnOnce(&mut Vec<u8>, u64) -> Result<(), LinkError>,
+    ) -> Result<Open, NotBegun> {
+        let mut calls = self.calls.borrow_mut();
+        if self.exchanges > 0 && calls.len() >= self.exchanges {
+            return Err(NotBegun::Full);
+        }
+        let id = self.last.get() + 1;
+        let start = self.queued.get();
+        let mut out = self.out.borrow_mut();
+        let before = out.len();
+        write(&mut out, id).map_err(|_| NotBegun::TooLong)?;
+        let length = out.len() - before;
+        if length > self.payload + HEADER_BYTES {
+            out.truncate(before);
+            return Err(NotBegun::TooLong);
+        }
+        self.queued.set(start + length as u64);
+        self.last.set(id);
+        let call = Rc::new(Call::new(id, start, class, (self.credit, CREDIT)));
+        calls.insert(id, call.clone());
+        drop((calls, out));
+        self.wake();
+        Ok(Open { line: self.clone(), call, reason: Cell::new(Reason::ClientLeft) })
+    }
+
+    /// Puts a frame with the others.
+    fn send(&self, exchange: u64, content: Content<'_>) {
+        if self.phase.get() == Phase::Over {
+            return;
+        }
+        let mut out = self.out.borrow_mut();
+        let before = out.len();
+        // Nothing of what is sent here can be too long.
+        let frame = Frame { exchange, content };
+        if frame.append(&mut out).is_ok() {
+            self.queued.set(self.queued.get() + (out.len() - before) as u64);
+        }
+        drop(out);
+        self.wake();
+    }
+
+    pub(super) fn answer_ping(&self, context: u64) {
+        self.send(0, Content::Ping { context, is_answer: true });
+    }
+
+    pub(super) fn ping(&self, context: u64) {
+        self.send(0, Content::Ping { context, is_answer: false });
+    }
+
+    /// Tells the gateway that it broke a rule.
+    pub(super) fn refuse(&self, error: &LinkError) {
+        let text = error.to_string();
+        let away = GoAway { reason: GoAwayReason::Broke, last: 0, text: text.as_bytes() };
+        self.send(0, Content::GoAway(away));
+    }
+
+    fn wake(&self) {
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.wake();
+        }
+    }
+
+    /// The task waits for something to write.
+    pub(super) fn keep_task(&self, cx: &mut Context<'_>) {
+        keep_waker(&mut self.task.borrow_mut(), cx);
+    }
+
+    /// Gives what is to be written, for a buffer in which everything was.
+    pub(super) fn swap_out(&self, written: &mut Vec<u8>) {
+        std::mem::swap(&mut *self.out.borrow_mut(), written);
+        let crowd = std::mem::take(&mut *self.crowd.borrow_mut());
+        crowd.into_iter().for_each(Waker::wake);
+    }
+
+    /// So much more was written.
+    pub(super) fn wrote(&self, bytes: usize) {
+        self.written.set(self.written.get() + bytes as u64);
+    }
+
+    fn call(&self, id: u64) -> Result<Option<Rc<Call>>, LinkError> {
+        match self.calls.borrow().get(&id) {
+            Some(call) => Ok(Some(call.clone())),
+            // Over, and the gateway did not know yet.
+            None if id <= self.last.get() => Ok(None),
+            None => Err(misplaced()),
+        }
+    }
+
+    /// A data frame of the gateway.
+    pub(super) fn data(&self, id: u64, bytes: Bytes, end: Option<bool>) -> Result<(), LinkError> {
+        let Some(call) = self.call(id)? else { return Ok(()) };
+        if end.is_some() {
+            self.calls.borrow_mut().remove(&id);
+        }
+        call.data(bytes, end)
+    }
+
+    /// Any other frame of the gateway.
+    pub(super) fn hear(&self, frame: &Frame<'_>) -> Result<(), LinkError> {
+        let id = frame.exchange;
+        match &frame.content {
+            Content::Ping { context, is_answer: false } => self.answer_ping(*context),
+            Content::GoAway(away) => self.hear_go_away(away),
+            Content::Ping { .. } | Content::Hello(_) => {}
+            content => {
+                let Some(call) = self.call(id)? else { return Ok(()) };
+                match content {
+                    Content::Response { head, headers, end, close } => {
+                        let end = end.then_some(*close);
+                        if end.is_some() {
+                            self.calls.borrow_mut().remove(&id);
+                        }
+                        call.answer(head, headers, end, false)?;
+                    }
+                    Content::Upgrade { head, headers } => call.answer(head, headers, None, true)?,
+                    Content::Credit(bytes) => call.grant(*bytes)?,
+                    Content::Touch => call.touch(),
+                    Content::Cancel(cancel) => {
+                        self.calls.borrow_mut().remove(&id);
+                        call.fail(Failure::Cancelled(*cancel));
+                    }
+                    _ => return Err(misplaced()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hear_go_away(&self, away: &GoAway<'_>) {
+        let text = String::from_utf8_lossy(away.text);
+        if away.reason == GoAwayReason::Stops {
+            tracing::info!(peer = %self.peer, %text, "the gateway goes away");
+        } else {
+            tracing::warn!(peer = %self.peer, %text, reason = ?away.reason, "the gateway ends the link");
+        }
+        self.close();
+        let untaken: Vec<_> = {
+            let mut calls = self.calls.borrow_mut();
+            let ids: Vec<_> = calls.keys().copied().filter(|id| *id > away.last).collect();
+            ids.iter().filter_map(|id| calls.remove(id)).collect()
+        };
+        untaken.iter().for_each(|call| call.fail(Failure::Lost { unread: true }));
+    }
+
+    /// The connection is gone.
+    pub(super) fn lose(&self) {
+        self.close();
+        self.phase.set(Phase::Over);
+        let calls = std::mem::take(&mut *self.calls.borrow_mut());
+        let written = self.written.get();
+        for call in calls.values() {
+            call.fail(Failure::Lost { unread: call.start >= written });
+        }
+        self.out.take();
+        self.crowd.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+/// An exchange that is under way, for whoever began it. Dropping it cancels it, if it is not over.
+pub(in crate::apps::handler) struct Open {
+    line: Rc<Line>,
+    call: Rc<Call>,
+    reason: Cell<Reason>,
+}
+
+impl Open {
+    /// Waits for the answer.
+    pub(in crate::apps::handler) fn poll_answer(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Answer, Failure>> {
+        self.call.poll_answer(cx)
+    }
+
+    /// Waits for what comes next.
+    pub(in crate::apps::handler) fn poll_piece(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Piece, Failure>> {
+        self.call.poll_piece(cx)
+    }
+
+    /// Whether the gateway has said all, and whether that closes the client's connection.
+    pub(in crate::apps::handler) fn ended(&self) -> Option<bool> {
+        self.call.ended()
+    }
+
+    /// All that waits, where nothing follows it.
+    pub(in crate::apps::handler) fn take_all(&self) -> VecDeque<Bytes> {
+        self.call.take_all()
+    }
+
+    /// Bytes have left our memory, and the gateway may send as many more.
+    pub(in crate::apps::handler) fn used(&self, bytes: usize) {
+        if let Some(granted) = self.call.used(bytes)
+            && self.is_under_way()
+        {
+            self.line.send(self.call.id, Content::Credit(granted));
+        }
+    }
+
+    /// Whether somebody said that the client is alive since the last question.
+    pub(in crate::apps::handler) fn was_touched(&self) -> bool {
+        self.call.was_touched()
+    }
+
+    /// Whether both sides still have something to say.
+    pub(in crate::apps::handler) fn is_under_way(&self) -> bool {
+        !self.call.is_failed() && self.call.ended().is_none()
+    }
+
+    /// Waits until data of at least `least` bytes may be sent; how many.
+    pub(in crate::apps::handler) fn poll_credit(
+        &self,
+        cx: &mut Context<'_>,
+        least: u32,
+    ) -> Poll<usize> {
+        std::task::ready!(self.line.poll_room(cx));
+        let credit = std::task::ready!(self.call.poll_credit(cx, least));
+        Poll::Ready(credit.min(self.line.payload))
+    }
+
+    /// Sends a piece of the body, for which there has to be credit.
+    pub(in crate::apps::handler) fn data(&self, bytes: &[u8], end: bool) {
+        if !self.is_under_way() {
+            return;
+        }
+        self.call.spend(bytes.len());
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let mut out = self.line.out.borrow_mut();
+        out.extend_from_slice(&data_header(self.call.id, length, end, false));
+        out.extend_from_slice(bytes);
+        let queued = self.line.queued.get() + (HEADER_BYTES + bytes.len()) as u64;
+        self.line.queued.set(queued);
+        drop(out);
+        self.line.wake();
+    }
+
+    /// Sends a piece of a message, for which there has to be credit: [`message_bytes`] of it.
+    pub(in crate::apps::handler) fn message(
+        &self,
+        flags: u8,
+        path: &[u8],
+        bytes: &[u8],
+        more: bool,
+    ) {
+        if self.is_under_way() {
+            self.call.spend(message_bytes(path) + bytes.len());
+            self.line.send(self.call.id, Content::Message { flags, path, bytes, more });
+        }
+    }
+
+    /// Why it is cancelled, should it be dropped before its end.
+    pub(in crate::apps::handler) fn blame(&self, reason: Reason) {
+        self.reason.set(reason);
+    }
+
+    /// Ends it now.
+    pub(in crate::apps::handler) fn cancel(&self, reason: Reason) {
+        if self.is_under_way() {
+            self.line.calls.borrow_mut().remove(&self.call.id);
+            let cancel = Cancel { reason, retry_after: 0 };
+            self.line.send(self.call.id, Content::Cancel(cancel));
+        }
+        self.call.fail(Failure::Dropped);
+    }
+}
+
+/// What a piece of a message takes of the credit beside its bytes.
+pub(in crate::apps::handler) fn message_bytes(path: &[u8]) -> usize {
+    MESSAGE_FIELDS + path.len()
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.cancel(self.reason.get());
+        if !self.line.is_open() {
+            // It may have been the last one.
+            self.line.wake();
+        }
+    }
+}

@@ -1,0 +1,558 @@
+//! The `handler` app and its link, against a gateway that does what the test says.
+
+use std::time::Instant;
+
+use brim_wire::link::{Class, Content, Reason};
+
+use crate::support::{Client, Daemon, Gateway, Heard, Home, Link, Response, eventually, serve};
+
+/// A front end with the handler `chat`, and its link.
+fn linked(keys: &str) -> (Gateway, Daemon, Link) {
+    let gateway = Gateway::new();
+    let daemon = serve(&gateway.behind(keys));
+    let link = gateway.link();
+    (gateway, daemon, link)
+}
+
+fn asks(daemon: &Daemon) -> Client {
+    let mut client = daemon.client();
+    client.send("GET /chat HTTP/1.1\r\nHost: x\r\n\r\n");
+    client
+}
+
+/// A counter of the handler.
+fn count(daemon: &Daemon, name: &str) -> u64 {
+    daemon.stats()["wsgi"][format!("chat.{name}")].as_u64().unwrap()
+}
+
+#[test]
+fn a_request_goes_to_the_handler_as_it_came_and_its_answer_comes_back() {
+    let (_gateway, daemon, mut link) = linked("");
+    assert_eq!((link.name.as_str(), link.credit), ("wsgi/0", 65_536));
+    let mut client = daemon.client();
+    client.send(
+        b"GET /chat/a%20b?x=1&y HTTP/1.1\r\nHost: x.example:80\r\nB: 1\r\nCookie: c=1\r\nA: \xe4\xff\r\nCookie: d=2\r\n\
+          X-Forwarded-For: 6.6.6.6\r\nTE: trailers\r\nKeep-Alive: 5\r\nUpgrade: h2c\r\nConnection: close\r\n\r\n",
+    );
+    let asked = link.request();
+    assert_eq!((asked.id, asked.class, asked.version, asked.is_https), (1, Class::Http, 11, false));
+    assert_eq!((asked.length, asked.end), (Some(0), true));
+    assert_eq!((&*asked.client, &*asked.handler, &*asked.pattern), ("127.0.0.1", "chat", "/chat"));
+    assert_eq!((&*asked.method, &*asked.target), ("GET", "/chat/a%20b?x=1&y"));
+    let headers: Vec<_> =
+        asked.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+    assert_eq!(
+        headers,
+        [
+            ("host", &b"x.example:80"[..]),
+            ("b", b"1"),
+            ("cookie", b"c=1"),
+            ("cookie", b"d=2"),
+            ("a", b"\xe4\xff"),
+            ("connection", b"close"),
+            ("x-forwarded-for", b"127.0.0.1"),
+        ]
+    );
+    let headers: [(&str, &[u8]); 5] = [
+        ("content-type", b"text/plain"),
+        ("set-cookie", b"a=1"),
+        ("set-cookie", b"b=2"),
+        ("x-own", b"\xfc"),
+        ("connection", b"keep-alive, x-own"),
+    ];
+    link.respond_with(1, (299, b"Well done"), (Some(5), false), &headers);
+    link.data(1, b"he", false);
+    link.data(1, b"llo", true);
+    let bytes = client.rest();
+    let head = String::from_utf8_lossy(&bytes);
+    assert!(head.starts_with("HTTP/1.1 299 Well done\r\nContent-Type: text/plain\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n"), "{head}");
+    assert!(
+        head.contains("\r\nContent-Length: 5\r\n") && head.ends_with("\r\n\r\nhello"),
+        "{head}"
+    );
+    assert!(bytes.windows(11).any(|window| window == b"\r\nX-Own: \xfc\r"), "{head}");
+    assert!(!head.contains("x-own"), "{head}");
+    let line = &daemon.access_lines(1)[0];
+    let fields: Vec<_> = line.split(' ').collect();
+    assert_eq!((fields[8], fields[9], fields[10]), ("299", "5", "-"), "{line}");
+}
+
+#[test]
+fn requests_of_one_connection_have_its_number_and_those_of_another_do_not() {
+    let (_gateway, daemon, mut link) = linked("");
+    let mut first = asks(&daemon);
+    let one = link.request();
+    let mut second = asks(&daemon);
+    let other = link.request();
+    link.answer(other.id, "b");
+    link.answer(one.id, "a");
+    assert_eq!((first.response().text(), second.response().text()), ("a", "b"));
+    first.send("GET /chat HTTP/1.1\r\nHost: x\r\n\r\n");
+    let again = link.request();
+    link.answer(again.id, "c");
+    assert_eq!(first.response().text(), "c");
+    assert_eq!((one.id, other.id, again.id), (1, 2, 3));
+    assert_eq!(one.connection, again.connection);
+    assert_ne!(one.connection, other.connection);
+}
+
+#[test]
+fn a_small_body_leaves_with_its_head() {
+    let (_gateway, daemon, mut link) = linked("");
+    let mut client = daemon.client();
+    for (text, pause) in [("hello", false), ("later", true)] {
+        client.send("POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
+        if pause {
+            assert_eq!(link.in_a_moment(), []);
+        }
+        client.send(text);
+        let heard = link.at_once();
+        let [Heard::Request(asked), Heard::Data { id, bytes, end: true }] = &heard[..] else {
+            panic!("{heard:?}");
+        };
+        assert_eq!((asked.id, asked.length, asked.end), (*id, Some(5), false));
+        assert_eq!(bytes, text.as_bytes());
+        link.answer(*id, text);
+        assert_eq!(client.response().text(), text);
+    }
+}
+
+#[test]
+fn a_body_of_unknown_length_comes_bare_and_without_trailers() {
+    let (_gateway, daemon, mut link) = linked("");
+    let mut client = daemon.client();
+    client.send("POST /chat HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: y\r\n\r\n3;a=b\r\nabc\r\n");
+    let asked = link.request();
+    assert_eq!((asked.length, asked.end), (None, false));
+    assert_eq!(asked.header("transfer-encoding"), <[String; 0]>::default());
+    assert_eq!(link.next(), Heard::Data { id: 1, bytes: b"abc".into(), end: false });
+    client.send("2\r\nde\r\n0\r\nY: z\r\n\r\n");
+    assert_eq!(link.body(), b"de");
+    link.answer(1, "thanks");
+    assert_eq!(client.response().text(), "thanks");
+}
+
+#[test]
+fn no_more_of_a_body_is_sent_than_there_is_credit_for() {
+    let gateway = Gateway::new();
+    let daemon = serve(&gateway.behind(""));
+    let mut link = gateway.link_with(10_000, 4096, 100);
+    let mut client = daemon.client();
+    let body: Vec<u8> = (0..50_000_u32).map(|number| (number % 251) as u8).collect();
+    client
+        .send(format!("POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len()));
+    client.send(&body);
+    assert_eq!(link.request().length, Some(50_000));
+    let mut got = Vec::new();
+    let mut collect = |link: &mut Link, expected: usize| {
+        while got.len() < expected {
+            let Heard::Data { bytes, end, .. } = link.next() else { panic!("no data") };
+            assert!(bytes.len() <= 4096);
+            got.extend(bytes);
+            assert_eq!(end, got.len() == 50_000);
+        }
+        assert_eq!(got.len(), expected);
+        got.clone()
+    };
+    collect(&mut link, 10_000);
+    assert_eq!(link.in_a_moment(), []);
+    link.credit(1, 1);
+    collect(&mut link, 10_001);
+    assert_eq!(link.in_a_moment(), []);
+    link.credit(1, 1_000_000);
+    assert!(collect(&mut link, 50_000) == body);
+    link.answer(1, "all");
+    assert_eq!(client.response().text(), "all");
+    // A small one waits for credit, too.
+    let small = vec![7; 12_000];
+    client.send("POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: 12000\r\n\r\n");
+    client.send(&small);
+    link.request();
+    let mut count = 0;
+    while count < 10_000 {
+        let Heard::Data { bytes, end: false, .. } = link.next() else { panic!("no data") };
+        count += bytes.len();
+    }
+    assert_eq!(link.in_a_moment(), []);
+    link.credit(2, 2000);
+    assert_eq!(link.body().len() + count, 12_000);
+    link.answer(2, "both");
+    assert_eq!(client.response().text(), "both");
+}
+
+#[test]
+fn a_client_that_expects_is_told_to_go_on() {
+    let (_gateway, daemon, mut link) = linked("body_limit = 100K");
+    let mut client = daemon.client();
+    client.send(
+        "POST /chat HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 50000\r\n\r\n",
+    );
+    assert!(client.head().starts_with("HTTP/1.1 100 "));
+    client.send(vec![b'x'; 50_000]);
+    link.request();
+    assert_eq!(link.body().len(), 50_000);
+    link.answer(1, "yes");
+    assert_eq!(client.response().text(), "yes");
+    client.send(
+        "POST /chat HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 102401\r\n\r\n",
+    );
+    assert_eq!(client.response().status, 413);
+}
+
+#[test]
+fn a_handler_may_answer_before_it_has_all() {
+    let (_gateway, daemon, mut link) = linked("");
+    let mut client = daemon.client();
+    client.send("POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nbegin");
+    link.request();
+    assert_eq!(link.next(), Heard::Data { id: 1, bytes: b"begin".into(), end: false });
+    link.respond(1, 403, Some(0));
+    let response = client.response();
+    assert_eq!((response.status, response.closes()), (403, true));
+    assert_eq!(link.in_a_moment(), []);
+}
+
+#[test]
+fn both_bodies_go_at_the_same_time() {
+    let (_gateway, daemon, mut link) = linked("");
+    let mut client = daemon.client();
+    client.send("POST /chat HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    link.request();
+    link.respond(1, 200, None);
+    assert!(client.head().starts_with("HTTP/1.1 200"));
+    for text in ["a", "b", "c"] {
+        client.send(format!("1\r\n{text}\r\n"));
+        assert_eq!(link.next(), Heard::Data { id: 1, bytes: text.into(), end: false });
+        link.data(1, text.as_bytes(), false);
+        assert_eq!(client.take(6), format!("1\r\n{text}\r\n").as_bytes());
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(link.next(), Heard::Data { id: 1, bytes: Vec::new(), end: true });
+    link.data(1, b"", true);
+    assert_eq!(client.take(5), b"0\r\n\r\n");
+}
+
+#[test]
+fn a_client_that_leaves_cancels() {
+    let (_gateway, daemon, mut link) = linked("");
+    let client = asks(&daemon);
+    link.request();
+    client.reset();
+    assert_eq!(link.cancelled(), (1, Reason::ClientLeft));
+    // While it takes a response, and while it sends a body.
+    let mut client = asks(&daemon);
+    link.request();
+    link.respond(2, 200, None);
+    client.head();
+    client.reset();
+    assert_eq!(link.cancelled(), (2, Reason::ClientLeft));
+    let mut client = daemon.client();
+    client.send("POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nbegin");
+    link.request();
+    link.next();
+    client.reset();
+    assert_eq!(link.cancelled(), (3, Reason::ClientLeft));
+    // What comes for it then is overlooked.
+    link.data(2, b"late", true);
+    link.respond(3, 200, Some(0));
+    asks(&daemon);
+    assert_eq!(link.request().id, 4);
+}
+
+#[test]
+fn a_client_that_breaks_a_rule_or_is_slow_cancels() {
+    let (_gateway, daemon, mut link) = linked("body_limit = 20K\nbody_timeout = 1s");
+    let head = "POST /chat HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (id, body, status, reason) in [
+        (1, "zz\r\n".to_owned(), 400, Reason::ClientBroke),
+        (2, format!("5001\r\n{}\r\n", "x".repeat(0x5001)), 413, Reason::ClientBroke),
+        (3, "5\r\nab".to_owned(), 408, Reason::ClientIdle),
+    ] {
+        let mut client = daemon.client();
+        client.send(head);
+        assert_eq!(link.request().id, id);
+        client.send(body);
+        assert_eq!(client.response().status, status);
+        let cancelled = loop {
+            match link.next() {
+                Heard::Cancel { id, reason } => break (id, reason),
+                Heard::Data { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(cancelled, (id, reason));
+    }
+}
+
+#[test]
+fn what_the_gateway_cancels_has_a_status_and_a_counter() {
+    let (_gateway, daemon, mut link) = linked("");
+    for (reason, status, seconds, counter) in [
+        (Reason::NoHandler, 503, Some("7"), "no_handler"),
+        (Reason::HandlerTimeout, 504, None, "timeouts"),
+        (Reason::HandlerBroke, 502, None, "malformed"),
+        (Reason::HandlerLeft, 502, None, "left"),
+        (Reason::Overload, 503, Some("1"), "overload"),
+        (Reason::UnknownHandler, 502, None, "unknown"),
+        (Reason::TooLarge, 413, None, "too_large"),
+        (Reason::GatewayFailed, 500, None, "gateway_failed"),
+    ] {
+        let mut client = asks(&daemon);
+        let id = link.request().id;
+        let retry_after = if reason == Reason::NoHandler { 7 } else { 0 };
+        link.cancel(id, reason, retry_after);
+        let response = client.response();
+        assert_eq!(
+            (response.status, response.header("retry-after")),
+            (status, seconds),
+            "{reason:?}"
+        );
+        assert_eq!(count(&daemon, counter), 1, "{counter}");
+    }
+    let mut client = asks(&daemon);
+    let id = link.request().id;
+    link.cancel(id, Reason::HandlerCancelled, 0);
+    client.is_closed();
+    assert_eq!(count(&daemon, "cancelled"), 1);
+    assert_eq!(count(&daemon, "requests"), 9);
+    // After the head there is no other way than to close.
+    for reason in [Reason::HandlerLeft, Reason::HandlerCancelled] {
+        let mut client = asks(&daemon);
+        let id = link.request().id;
+        link.respond(id, 200, Some(10));
+        link.data(id, b"part", false);
+        client.head();
+        assert_eq!(client.take(4), b"part");
+        link.cancel(id, reason, 0);
+        client.is_closed();
+    }
+    assert_eq!(count(&daemon, "cut_off"), 2);
+}
+
+#[test]
+fn a_response_without_a_body_has_none() {
+    let (_gateway, daemon, mut link) = linked("");
+    let mut client = daemon.client();
+    for (status, length, shown) in
+        [(200, Some(12), Some("12")), (200, None, None), (404, Some(0), Some("0"))]
+    {
+        client.send("HEAD /chat HTTP/1.1\r\nHost: x\r\n\r\n");
+        let asked = link.request();
+        assert_eq!(asked.method, "HEAD");
+        link.respond_with(asked.id, (status, b""), (length, true), &[]);
+        let response = client.response_to_head();
+        assert_eq!((response.status, response.header("content-length")), (status, shown));
+    }
+    for (status, length) in [(204, None), (304, None), (204, Some(0))] {
+        client.send("GET /chat HTTP/1.1\r\nHost: x\r\n\r\n");
+        let id = link.request().id;
+        link.respond_with(id, (status, b""), (length, true), &[]);
+        let response = client.response_to_head();
+        assert_eq!((response.status, response.header("content-length")), (status, None));
+    }
+    assert_eq!(client.get_answered(&mut link, "next").text(), "next");
+}
+
+impl Client {
+    fn get_answered(&mut self, link: &mut Link, text: &str) -> Response {
+        self.send("GET /chat HTTP/1.1\r\nHost: x\r\n\r\n");
+        let id = link.request().id;
+        link.answer(id, text);
+        self.response()
+    }
+}
+
+#[test]
+fn a_body_of_unknown_length_is_framed_for_the_client() {
+    let (_gateway, daemon, mut link) = linked("");
+    for (version, number) in [("1.1", 11), ("1.0", 10)] {
+        let mut client = daemon.client();
+        client.send(format!("GET /chat HTTP/{version}\r\nHost: x\r\n\r\n"));
+        let asked = link.request();
+        assert_eq!(asked.version, number);
+        link.respond(asked.id, 200, None);
+        let head = client.head().to_ascii_lowercase();
+        assert_eq!(head.contains("\r\ntransfer-encoding: chunked\r\n"), number == 11, "{head}");
+        link.data(asked.id, b"one ", false);
+        link.data(asked.id, b"two", true);
+        let body = if number == 11 { client.chunked() } else { client.rest() };
+        assert_eq!(body, b"one two");
+    }
+}
+
+#[test]
+fn an_end_that_closes_ends_the_connection() {
+    let (_gateway, daemon, mut link) = linked("");
+    // Whole when it comes: the head says so.
+    let mut client = asks(&daemon);
+    let id = link.request().id;
+    let mut whole = Vec::new();
+    let head = brim_wire::link::ResponseHead { status: 200, length: Some(2), reason: b"OK" };
+    brim_wire::link::append_response(&mut whole, id, &head, std::iter::empty(), (false, false))
+        .unwrap();
+    whole.extend(crate::support::frame(id, Content::Data { bytes: b"ok", end: true, close: true }));
+    link.write(&whole);
+    let response = client.response();
+    assert_eq!((response.text(), response.closes()), ("ok", true));
+    client.is_closed();
+    // After a head that did not.
+    let mut client = asks(&daemon);
+    let id = link.request().id;
+    link.respond(id, 200, None);
+    assert!(!client.head().to_ascii_lowercase().contains("connection"));
+    link.send(id, Content::Data { bytes: b"ok", end: true, close: true });
+    assert_eq!(client.chunked(), b"ok");
+    client.is_closed();
+    // Without it, the connection stays.
+    let mut client = asks(&daemon);
+    let id = link.request().id;
+    link.respond(id, 200, None);
+    link.data(id, b"ok", true);
+    assert_eq!(client.response().text(), "ok");
+    assert_eq!(client.get_answered(&mut link, "again").text(), "again");
+}
+
+#[test]
+fn a_slow_client_slows_its_handler_and_nobody_else() {
+    let (_gateway, daemon, mut link) = linked("");
+    let mut slow = asks(&daemon);
+    let id = link.request().id;
+    link.respond(id, 200, None);
+    // As a handler that never stops, within its credit.
+    let (mut credit, mut sent) = (u64::from(link.credit), 0);
+    let piece = vec![b'x'; 32 * 1024];
+    loop {
+        while credit >= piece.len() as u64 {
+            link.data(id, &piece, false);
+            credit -= piece.len() as u64;
+            sent += piece.len() as u64;
+        }
+        let heard = link.in_a_moment();
+        if heard.is_empty() {
+            break;
+        }
+        for heard in heard {
+            let Heard::Credit { id: of, bytes } = heard else { panic!("{heard:?}") };
+            assert_eq!(of, id);
+            credit += u64::from(bytes);
+        }
+    }
+    println!("{sent} bytes were sent before the front end granted no more");
+    assert!(sent < 16 * 1024 * 1024, "{sent}");
+    assert_eq!(daemon.client().get_answered(&mut link, "quick").text(), "quick");
+    // It goes on where it stopped.
+    slow.head();
+    let mut got = 0;
+    while got < sent {
+        let line = slow.take(6);
+        assert!(line.ends_with(b"\r\n"), "{line:?}");
+        assert_eq!(slow.take(piece.len() + 2).len(), piece.len() + 2);
+        got += piece.len() as u64;
+    }
+    assert!(matches!(link.next(), Heard::Credit { .. }));
+    link.data(id, b"end", true);
+    assert_eq!(slow.chunked(), b"end");
+}
+
+#[test]
+fn one_byte_over_its_credit_costs_a_gateway_the_link() {
+    let (gateway, daemon, mut link) = linked("");
+    let mut client = asks(&daemon);
+    let id = link.request().id;
+    let whole = vec![b'x'; 65_536];
+    link.respond(id, 200, None);
+    link.data(id, &whole, false);
+    client.head();
+    // The client takes nothing, and what the front end has taken of it is not told before it is half.
+    let mut slow = asks(&daemon);
+    let other = link.request().id;
+    let mut out =
+        crate::support::frame(other, Content::Data { bytes: b"", end: false, close: false });
+    out.clear();
+    link.respond(other, 200, Some(1 << 30));
+    slow.head();
+    for _ in 0..1000 {
+        out.extend(crate::support::frame(
+            other,
+            Content::Data { bytes: &whole, end: false, close: false },
+        ));
+    }
+    // Far more than any credit: at some point it is one too much.
+    let _ = std::io::Write::write_all(&mut link.stream, &out);
+    let away = loop {
+        match link.try_next() {
+            Some(Heard::GoAway { reason, text }) => break (reason, text),
+            Some(Heard::Credit { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(away.0, brim_wire::link::GoAwayReason::Broke);
+    assert!(away.1.contains("credit"), "{}", away.1);
+    assert_eq!(link.try_next(), None);
+    daemon.logs("the gateway broke a rule of the link");
+    let mut next = gateway.link();
+    assert_eq!(daemon.client().get_answered(&mut next, "on").text(), "on");
+}
+
+#[test]
+fn http2_streams_are_exchanges_too() {
+    let gateway = Gateway::new();
+    let home = Home::new("").shared();
+    let socket = home.path("h2c.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let keys = gateway.behind("");
+    home.write_config(&format!(
+        "[wsgi]\nlisten = unix:{}\nh2c = yes\nworkers = 1\n{keys}",
+        socket.display()
+    ));
+    let _daemon = home.start_with(vec![listener.into()]);
+    let mut link = gateway.link();
+    let mut frames = crate::support::Frames::connect(&socket, &[]);
+    assert!(frames.request(1, "GET", "/chat", true) && frames.request(3, "GET", "/chat", true));
+    let (first, second) = (link.request(), link.request());
+    assert_eq!((first.version, &*first.client), (20, ""));
+    assert_eq!(first.connection, second.connection);
+    assert_eq!(first.header("host"), ["example.test"]);
+    link.answer(second.id, "two");
+    assert_eq!(frames.body(3).unwrap(), b"two");
+    link.cancel(first.id, Reason::HandlerCancelled, 0);
+    assert!(
+        frames.next_of(crate::support::kind::RST_STREAM).is_some_and(|frame| frame.stream == 1)
+    );
+}
+
+#[test]
+fn many_requests_at_once_leave_in_few_writes() {
+    let (_gateway, daemon, mut link) = linked("");
+    let mut clients: Vec<_> = (0..50).map(|_| daemon.client()).collect();
+    let begun = Instant::now();
+    let mut reads = 0;
+    for _ in 0..20 {
+        clients.iter_mut().for_each(|client| client.send("GET /chat HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let mut asked = 0;
+        while asked < clients.len() {
+            let heard = link.at_once();
+            reads += 1;
+            asked += heard.len();
+            let mut out = Vec::new();
+            for heard in heard {
+                let Heard::Request(one) = heard else { panic!("{heard:?}") };
+                let head =
+                    brim_wire::link::ResponseHead { status: 200, length: Some(0), reason: b"" };
+                brim_wire::link::append_response(
+                    &mut out,
+                    one.id,
+                    &head,
+                    std::iter::empty(),
+                    (true, false),
+                )
+                .unwrap();
+            }
+            link.write(&out);
+        }
+        clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+    }
+    println!("1000 requests in {reads} reads and {:?}", begun.elapsed());
+    assert!(reads < 1000);
+    eventually("the count", || (count(&daemon, "requests") == 1000).then_some(()));
+}
