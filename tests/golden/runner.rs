@@ -57,6 +57,11 @@ impl Golden {
         self.root.path()
     }
 
+    /// Whether the tree says anything about this.
+    pub(crate) fn expects(&self, name: &str) -> bool {
+        self.home.join("expected").join(name).exists()
+    }
+
     /// Compares a text with the file `expected/NAME`.
     pub(crate) fn compare_text(&self, name: &str, found: &str) -> Result<(), Failed> {
         let file = self.home.join("expected").join(name);
@@ -90,7 +95,7 @@ impl Golden {
     fn set_up(home: PathBuf) -> Result<Self, Failed> {
         for entry in fs::read_dir(home.join("expected")).into_iter().flatten() {
             let name = entry?.file_name();
-            if !["config", "problems", "units"].iter().any(|known| name == *known) {
+            if !["apps", "config", "problems", "units"].iter().any(|known| name == *known) {
                 return Err(format!("nothing compares expected/{}", name.display()).into());
             }
         }
