@@ -43,7 +43,8 @@ impl Lease {
         if let Some(link) = kept.then(|| upstream.take_idle(now)).flatten() {
             return Ok(Self { link, busy });
         }
-        match Link::open(upstream).await {
+        // Boxed: most requests do without, and their futures need no room for it.
+        match Box::pin(Link::open(upstream)).await {
             Ok(link) => Ok(Self { link, busy }),
             Err(failure) => {
                 upstream.failed(now);

@@ -211,6 +211,10 @@ impl Upstream {
         if self.waiting.get() >= self.conf.queue {
             return Err(UpstreamFailure::Full);
         }
+        Box::pin(self.wait_for_room()).await
+    }
+
+    async fn wait_for_room(self: &Rc<Self>) -> Result<Busy, UpstreamFailure> {
         let _waiting = Waiting::new(self);
         let freed = async {
             while self.busy.get() >= self.conf.max_connections {
