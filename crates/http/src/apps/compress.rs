@@ -7,7 +7,7 @@ use brim_stats::{Counter, Stat};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 
-use crate::accept_encoding::Coding;
+use crate::accept_encoding::{Coding, Wishes};
 use crate::app::{App, AppContext, Claims, Request};
 use crate::body::{Response, ResponseBody};
 use crate::chain::Next;
@@ -121,9 +121,14 @@ impl App for Compress {
     }
 
     async fn call(&self, request: Request, next: Next) -> Result<Response, Error> {
-        let coding = Coding::choose(request.headers(), &self.conf.codings);
+        let coding = Wishes::of(request.headers()).choose(self.conf.codings.iter().copied());
         let head = *request.method() == Method::HEAD;
+        let held = request.headers().get_all(header::IF_NONE_MATCH);
+        let held: Vec<_> = held.iter().filter(|_| coding.is_some()).cloned().collect();
         let mut response = next.call(request).await?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            confirm(response.headers_mut(), &held);
+        }
         if !self.conf.suits(&response, head) {
             return Ok(response);
         }
@@ -245,12 +250,26 @@ fn mark(headers: &mut HeaderMap, coding: Coding) {
     headers.remove(header::CONTENT_LENGTH);
     // Ranges of the compressed bytes are nobody's to give.
     headers.remove(header::ACCEPT_RANGES);
-    // The same content, but other bytes: RFC 9110, section 8.8.1.
-    if let Some(tag) = headers.get(header::ETAG).filter(|tag| tag.as_bytes().starts_with(b"\"")) {
-        let weak = [b"W/", tag.as_bytes()].concat();
-        if let Ok(weak) = HeaderValue::from_bytes(&weak) {
-            headers.insert(header::ETAG, weak);
-        }
+    if let Some(weak) = weakened(headers) {
+        headers.insert(header::ETAG, weak);
+    }
+}
+
+/// The tag of a response whose bytes are others than those it came with, where it was a strong one: the
+/// same content, but not the same bytes (RFC 9110, section 8.8.1).
+fn weakened(headers: &HeaderMap) -> Option<HeaderValue> {
+    let tag = headers.get(header::ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""))?;
+    HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()).ok()
+}
+
+/// A 304 has the tag that the client's response had (RFC 9110, section 15.4.5): the weak one, where
+/// it was compressed. `held`: the tags that the client names.
+fn confirm(headers: &mut HeaderMap, held: &[HeaderValue]) {
+    let Some(weak) = weakened(headers) else { return };
+    let mut tags = held.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    if tags.any(|tag| tag.trim_ascii() == weak.as_bytes()) {
+        headers.insert(header::ETAG, weak);
+        vary(headers);
     }
 }
 

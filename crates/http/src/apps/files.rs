@@ -10,6 +10,7 @@ use brim_stats::{Counter, Stat};
 use http::{Method, StatusCode};
 use rustix::io::Errno;
 
+use crate::accept_encoding::Coding;
 use crate::app::{App, AppContext, Claims, Request, blocking};
 use crate::body::Response;
 use crate::chain::Next;
@@ -28,7 +29,6 @@ mod root;
 mod target;
 
 use cache::Cache;
-use codings::Coding;
 use conf::{Conf, Missing};
 use listing::Listing;
 use resource::Resource;
@@ -64,7 +64,7 @@ enum Found {
 /// What lies where a path leads to.
 enum Looked {
     /// A file: its name, and its forms.
-    File(Vec<u8>, Vec<(Coding, Opened)>),
+    File(Vec<u8>, Vec<(Option<Coding>, Opened)>),
     Directory,
     Nothing,
 }
@@ -217,12 +217,12 @@ impl Files {
         if opened.directory {
             return Ok(Looked::Directory);
         }
-        let mut forms = vec![(Coding::Identity, opened)];
+        let mut forms = vec![(None, opened)];
         if self.conf.precompressed {
-            for coding in Coding::BESIDE {
-                let beside = [&path, coding.suffix().as_bytes()].concat();
+            for coding in codings::BESIDE {
+                let beside = [&path, codings::suffix(coding).as_bytes()].concat();
                 let opened = self.open(&beside).await?.filter(|opened| !opened.directory);
-                forms.extend(opened.map(|opened| (coding, opened)));
+                forms.extend(opened.map(|opened| (Some(coding), opened)));
             }
         }
         Ok(Looked::File(path, forms))

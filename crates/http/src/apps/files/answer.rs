@@ -5,10 +5,11 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use super::codings::Preferences;
+use super::codings::BESIDE;
 use super::conditions::Verdict;
 use super::ranges::{Ranges, ranges};
 use super::resource::{Form, Resource};
+use crate::accept_encoding::{Coding, Wishes};
 use crate::body::{Part, Response, ResponseBody};
 use crate::error::{Error, plain};
 
@@ -51,9 +52,12 @@ pub(super) fn answer(
 }
 
 fn choose<'a>(resource: &'a Resource, headers: &HeaderMap) -> Option<&'a Form> {
-    let preferences = Preferences::of(headers);
-    let coding = preferences.choose(|coding| resource.form(coding).is_some())?;
-    resource.form(coding)
+    let wishes = Wishes::of(headers);
+    let there = |coding: &Coding| resource.form(Some(*coding)).is_some();
+    match wishes.choose(BESIDE.into_iter().filter(there)) {
+        None if !wishes.accepts_identity() => None,
+        coding => resource.form(coding),
+    }
 }
 
 fn whole_wanted(form: &Form, headers: &HeaderMap) -> bool {

@@ -5,10 +5,11 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
-use super::codings::Coding;
+use super::codings::suffix;
 use super::conditions::Validators;
 use super::conf::Conf;
 use super::root::{Opened, Version};
+use crate::accept_encoding::Coding;
 use crate::app::blocking;
 use crate::body::{FileRange, Part, read, read_cached};
 use crate::error::Error;
@@ -26,7 +27,8 @@ pub(super) struct Resource {
 /// One form of a file (RFC 9110 calls it a representation).
 #[derive(Debug)]
 pub(super) struct Form {
-    pub(super) coding: Coding,
+    /// `None`: as it is.
+    pub(super) coding: Option<Coding>,
     pub(super) version: Version,
     /// The headers of a 200.
     pub(super) headers: HeaderMap,
@@ -45,7 +47,7 @@ enum Content {
 
 impl Resource {
     /// `name`: the file's, which says what type it is of. `forms`: what was opened.
-    pub(super) fn new(conf: &Conf, name: &[u8], forms: Vec<(Coding, Opened)>) -> Self {
+    pub(super) fn new(conf: &Conf, name: &[u8], forms: Vec<(Option<Coding>, Opened)>) -> Self {
         let media_type = conf.media.of(name);
         let varies = forms.len() > 1;
         let forms = forms.into_iter().map(|(coding, opened)| {
@@ -82,12 +84,12 @@ impl Resource {
     }
 
     /// Whether these are the same states of the same files.
-    pub(super) fn is_of(&self, forms: &[(Coding, Opened)]) -> bool {
+    pub(super) fn is_of(&self, forms: &[(Option<Coding>, Opened)]) -> bool {
         let ours = self.forms.iter().map(|form| (form.coding, form.version));
         ours.eq(forms.iter().map(|(coding, opened)| (*coding, opened.version)))
     }
 
-    pub(super) fn form(&self, coding: Coding) -> Option<&Form> {
+    pub(super) fn form(&self, coding: Option<Coding>) -> Option<&Form> {
         self.forms.iter().find(|form| form.coding == coding)
     }
 
@@ -97,12 +99,12 @@ impl Resource {
 }
 
 impl Form {
-    fn new(coding: Coding, opened: Opened, media_type: &HeaderValue) -> Self {
+    fn new(coding: Option<Coding>, opened: Opened, media_type: &HeaderValue) -> Self {
         let last_modified = opened.version.last_modified(SystemTime::now());
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(header::CONTENT_TYPE, media_type.clone());
-        if coding != Coding::Identity {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+        if let Some(coding) = coding {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
         }
         headers.insert(header::ETAG, etag(&opened.version, coding));
         if let Some(last_modified) = last_modified {
@@ -162,9 +164,9 @@ impl Form {
 
 /// Strong: no two states of a file have the same time and length, nor have two forms. The inode is left out, so
 /// that several machines with the same files agree.
-fn etag(version: &Version, coding: Coding) -> HeaderValue {
+fn etag(version: &Version, coding: Option<Coding>) -> HeaderValue {
     let (seconds, nanoseconds) = version.modified;
-    let suffix = coding.suffix().replace('.', "-");
+    let suffix = coding.map(suffix).unwrap_or_default().replace('.', "-");
     let etag = format!("\"{seconds:x}.{nanoseconds:x}-{:x}{suffix}\"", version.length);
     HeaderValue::try_from(etag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
