@@ -254,10 +254,13 @@ impl Machine {
     /// Back to a fresh installation: no configuration, no enabled or running unit, no counters.
     pub(crate) fn reset(&self) {
         self.sh_ok(
-            "systemctl stop 'brim@*.service' 'brim-listen@*.socket'
+            "systemctl stop 'brim-daemon@*.timer' 'brim-daemon@*.service'
+             systemctl stop 'brim@*.service' 'brim-listen@*.socket'
+             rm -rf /var/lib/brim/* /var/lib/systemd/timers/stamp-brim* /run/brim-daemon
              rm -rf /etc/brim/brim.conf.d/* /run/brim-state/* /run/brim/* /var/log/brim/*
              rm -rf /etc/systemd/system/*.wants/brim* /etc/systemd/system/brim*
              rm -rf /run/systemd/system/brim* /run/systemd/system.control/brim*
+             systemd-tmpfiles --create brim.conf
              systemctl daemon-reload
              systemctl reset-failed",
         );

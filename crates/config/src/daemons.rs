@@ -1,12 +1,11 @@
 //! `[daemons]` and `[daemons#NAME]`: groups of background daemons.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 
-use crate::address::{Address, Listener, SocketType};
 use crate::daemon::DaemonSection;
 use crate::name::{Kind, NAME_MAX, SectionName, check_name, escape};
 use crate::problem::Problem;
@@ -25,14 +24,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// said otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DaemonsSection {
-    /// What this kind shares with the others; its one listener is that of the stats.
+    /// What this kind shares with the others. It listens nowhere.
     pub server: ServerSection,
     /// `daemons`: list of sections, a daemon each, default empty. Not from `[brim]`.
     /// Names that are bad are missing here.
     pub daemons: Vec<String>,
-    /// `stats_socket`: absolute path of the socket that takes the stats of the daemons, default
-    /// `/run/brim/INSTANCE.stats`. Not from `[brim]`.
-    pub stats_socket: PathBuf,
 }
 
 impl DaemonsSection {
@@ -56,6 +52,11 @@ impl DaemonsSection {
         groups.map(|name| Self::read(tree, &name).0).find(|group| group.has(daemon))
     }
 
+    /// The socket that takes what the daemons report. Its folder belongs to Brim's user.
+    pub fn stats_socket(&self) -> PathBuf {
+        Path::new("/run/brim/stats").join(self.server.name.instance())
+    }
+
     /// Whether the group has a daemon of that name.
     pub fn has(&self, daemon: &str) -> bool {
         self.daemons.iter().any(|name| name == daemon)
@@ -64,17 +65,9 @@ impl DaemonsSection {
     /// Takes every key of the section from a reader.
     pub(crate) fn take(tree: &Tree, name: &SectionName, r: &mut Reader<'_>) -> Self {
         let daemons = daemons(tree, name, r);
-        let socket = r.own("stats_socket").map(|SocketPath(path)| path);
-        let stats_socket =
-            socket.unwrap_or_else(|| format!("/run/brim/{}.stats", name.instance()).into());
-        let listener = Listener {
-            address: Address::Unix(stats_socket.clone()),
-            socket_type: SocketType::Datagram,
-            origin: r.origin("stats_socket"),
-        };
         let server = ServerSection {
             name: name.clone(),
-            listeners: vec![listener],
+            listeners: Vec::new(),
             backlog: 4096,
             keepalive: true,
             workers: Workers::Count(1),
@@ -87,7 +80,7 @@ impl DaemonsSection {
             log_level: r.get_or("log_level", LogLevel::Info),
             trusted_proxies: TrustedProxies::default(),
         };
-        Self { server, daemons, stats_socket }
+        Self { server, daemons }
     }
 }
 
@@ -177,22 +170,6 @@ impl<'de> Deserialize<'de> for DaemonName {
              neither a number nor a name with a meaning of its own, such as wsgi)"
         );
         Err(D::Error::invalid_value(Unexpected::Str(&text), &expected.as_str()))
-    }
-}
-
-/// A path that a socket can have.
-struct SocketPath(PathBuf);
-
-impl<'de> Deserialize<'de> for SocketPath {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match format!("unix:{text}").parse() {
-            Ok(Address::Unix(path)) => Ok(Self(path)),
-            _ => {
-                let expected = "an absolute path of at most 107 bytes, such as /run/brim/x.stats";
-                Err(D::Error::invalid_value(Unexpected::Str(&text), &expected))
-            }
-        }
     }
 }
 

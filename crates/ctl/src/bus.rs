@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use brim_config::SectionName;
+use brim_config::{SectionName, daemon_bus_label};
 use zbus::blocking::Connection;
 use zbus::blocking::connection::Builder;
 use zbus::zvariant::{DynamicType, OwnedValue};
@@ -75,8 +75,16 @@ impl Bus {
 
     /// A server's counters by name.
     pub(crate) fn totals(&self, name: &SectionName) -> zbus::Result<BTreeMap<String, u64>> {
-        let totals: HashMap<String, u64> =
-            self.property(Object::of(&name.bus_name()), STATS, "Totals")?;
+        self.totals_of(&name.bus_name())
+    }
+
+    /// A daemon's figures by name.
+    pub(crate) fn daemon_totals(&self, daemon: &str) -> zbus::Result<BTreeMap<String, u64>> {
+        self.totals_of(&format!("{PREFIX}{}", daemon_bus_label(daemon)))
+    }
+
+    fn totals_of(&self, owner: &str) -> zbus::Result<BTreeMap<String, u64>> {
+        let totals: HashMap<String, u64> = self.property(Object::of(owner), STATS, "Totals")?;
         Ok(totals.into_iter().collect())
     }
 

@@ -4,16 +4,18 @@
 //! 2. `listen`: their listeners are opened.
 //! 3. `urls`: what is served, and how to try it, is printed.
 //! 4. [`server`]: each server is started, and gets its sockets as from systemd.
+//!    The `daemons` of a group are started instead, each once.
 //! 5. `lines`: what they print is printed, each line behind the name of its section.
 //! 6. `watch`: until a signal comes or one of them ends; then all end.
 
+mod daemons;
 mod lines;
 mod listen;
 pub(crate) mod server;
 mod urls;
 mod watch;
 
-use brim_config::{SectionName, ServerSection};
+use brim_config::{Kind, SectionName, ServerSection, Tree};
 use brim_launch::Exit;
 use brim_launch::program::{Program, Source};
 
@@ -43,17 +45,31 @@ pub(crate) fn run(source: &Source, named: &[SectionName]) -> Result<u8, Error> {
     }
     // Before there is anybody whose end could be missed.
     let mut watch = Watch::new()?;
-    let lines = Lines::new(&names);
+    let lines = Lines::new(&labels(&loaded.tree, &names));
     for (program, listening) in &prepared {
         let urls = urls::of(&loaded.tree, &program.name, listening);
-        output::print(&lines.prefixed(&program.name, &urls))?;
+        output::print(&lines.prefixed(&program.name.section(), &urls))?;
     }
     for (program, listening) in prepared {
-        watch.add(server::start(&program, source, listening, &lines)?);
+        if program.name.kind == Kind::Daemons {
+            let daemons = daemons::of(&loaded.tree, &program.name);
+            let (started, socket) = daemons::start_all(&program, source, &daemons, &lines)?;
+            watch.keep(socket);
+            started.into_iter().for_each(|daemon| watch.add(daemon));
+        } else {
+            watch.add(server::serve(&program, source, listening, &lines)?);
+        }
     }
     let code = watch.until_the_end();
     lines.finish();
     Ok(code)
+}
+
+/// The sections, and the daemons of those that are groups.
+fn labels(tree: &Tree, names: &[SectionName]) -> Vec<String> {
+    let groups = names.iter().filter(|name| name.kind == Kind::Daemons);
+    let daemons = groups.flat_map(|name| daemons::of(tree, name)).map(|daemon| daemon.name);
+    names.iter().map(SectionName::section).chain(daemons).collect()
 }
 
 /// The program of a section, and its open listeners. None for a kind that this version does not

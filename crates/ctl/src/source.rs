@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use brim_config::{Problem, SectionName, Tree};
+use brim_config::{Kind, Problem, SectionName, Tree};
 use brim_launch::NoSection;
 use brim_launch::check::Findings;
 use brim_launch::program::{Programs, Source};
@@ -68,6 +68,10 @@ impl<'a> Loaded<'a> {
             // A kind that this version does not have is among the problems above.
             if let Some(program) = programs.of(&self.tree, &name) {
                 findings.add_program(&program, self.source);
+            }
+            if name.kind == Kind::Daemons {
+                let own = brim_launch::daemons::problems(&self.tree, &name, self.source);
+                findings.add_problems(&own);
             }
         }
         Ok(findings)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brim_config::SectionName;
+use brim_config::{Kind, SectionName};
 use brim_launch::Exit;
 use serde_json::{Map, Value};
 
@@ -38,8 +38,26 @@ fn table(bus: &Bus, names: &[SectionName]) -> Result<String, Error> {
         for (counter, value) in bus.totals(name).map_err(Error::Bus)? {
             table.line([name.section(), counter, value.to_string()]);
         }
+        for daemon in daemons(bus, name)? {
+            for (figure, value) in bus.daemon_totals(&daemon).map_err(Error::Bus)? {
+                table.line([daemon.clone(), figure, value.to_string()]);
+            }
+        }
     }
     Ok(table.text())
+}
+
+/// The daemons of a group: they stand in its section like workers, but have names.
+fn daemons(bus: &Bus, group: &SectionName) -> Result<Vec<String>, Error> {
+    if group.kind != Kind::Daemons {
+        return Ok(Vec::new());
+    }
+    let json = bus.json(group).map_err(Error::Bus)?;
+    let document: Map<String, Value> = serde_json::from_str(&json).unwrap_or_default();
+    let section = document.get(&group.section()).and_then(Value::as_object);
+    let objects = section.into_iter().flatten().filter(|(_, value)| value.is_object());
+    let named = objects.filter(|(name, _)| name.parse::<u32>().is_err());
+    Ok(named.map(|(name, _)| name.clone()).collect())
 }
 
 /// Brim's document: every server's section, and the time at which the first of them started.

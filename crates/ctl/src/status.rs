@@ -12,6 +12,8 @@ use crate::output::{self, Table};
 use crate::source::Loaded;
 use crate::systemd::{Unit, Units};
 
+mod daemons;
+
 const HEAD: [&str; 7] = ["SECTION", "UNIT", "STATE", "UP", "WORKERS", "REQUESTS", "LISTENERS"];
 const NONE: &str = "-";
 
@@ -26,13 +28,21 @@ pub(crate) fn status(source: &Source, named: &[SectionName]) -> Result<Exit, Err
         table.line(HEAD);
         for name in &sections {
             view.row(name, &mut table);
+            for daemon in view.daemons(name) {
+                view.daemon_row(&daemon, &mut table);
+            }
+        }
+        if named.is_empty() {
+            view.left_over(&mut table);
         }
         output::print(&table.text())?;
     }
     if has_errors(&loaded.problems) {
         output::complain("the configuration has errors, see: brimctl check");
     }
-    let all = sections.iter().all(|name| view.is_served(name));
+    let mut daemons = sections.iter().flat_map(|name| view.daemons(name));
+    let all = sections.iter().all(|name| view.is_served(name))
+        && daemons.all(|daemon| view.daemon_runs(&daemon));
     view.bus?;
     Ok(if all { Exit::Success } else { Exit::NotRunning })
 }

@@ -9,8 +9,9 @@ use brim_launch::program::Source;
 use crate::error::Error;
 use crate::source::Loaded;
 
-/// All servers and listeners, whatever the configuration says by now.
-const ALL: [&str; 2] = ["brim@*.service", "brim-listen@*.socket"];
+/// All servers, daemons and listeners, whatever the configuration says by now.
+const ALL: [&str; 4] =
+    ["brim-daemon@*.timer", "brim-daemon@*.service", "brim@*.service", "brim-listen@*.socket"];
 
 pub(crate) fn stop(source: &Source, named: &[SectionName]) -> Result<Exit, Error> {
     let mut units: Vec<String> = Vec::new();

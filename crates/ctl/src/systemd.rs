@@ -7,7 +7,8 @@ use zbus::zvariant::OwnedObjectPath;
 use crate::bus::{Bus, Object};
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
-const PATTERNS: [&str; 2] = ["brim@*.service", "brim-listen@*.socket"];
+const PATTERNS: [&str; 4] =
+    ["brim@*.service", "brim-listen@*.socket", "brim-daemon@*.service", "brim-daemon@*.timer"];
 
 /// The units that systemd has loaded, by name.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +57,16 @@ impl Units {
     }
 }
 
+impl Units {
+    /// The daemons whose services are loaded.
+    pub(crate) fn daemons(&self) -> impl Iterator<Item = (&str, &Unit)> {
+        self.0.iter().filter_map(|(name, unit)| {
+            let daemon = name.strip_prefix("brim-daemon@")?.strip_suffix(".service")?;
+            Some((daemon, unit))
+        })
+    }
+}
+
 impl Unit {
     /// Whether systemd takes it for up.
     pub(crate) fn is_up(&self) -> bool {
@@ -72,6 +83,13 @@ impl Unit {
     pub(crate) fn since(&self, bus: &Bus) -> u64 {
         let interface = "org.freedesktop.systemd1.Unit";
         bus.property(self.object(), interface, "ActiveEnterTimestamp").unwrap_or_default()
+    }
+
+    /// When a timer elapses next, in microseconds since 1970; 0 when it does not.
+    pub(crate) fn next(&self, bus: &Bus) -> u64 {
+        let interface = "org.freedesktop.systemd1.Timer";
+        let next = bus.property(self.object(), interface, "NextElapseUSecRealtime");
+        next.ok().filter(|next| *next != u64::MAX).unwrap_or_default()
     }
 
     fn object(&self) -> Object<'_> {

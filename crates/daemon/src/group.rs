@@ -1,7 +1,7 @@
 //! `brim@daemons`: a group of daemons. What they are is checked here, what becomes of them is shown.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use brim_config::{
@@ -9,8 +9,7 @@ use brim_config::{
     StatType, Tree, Work, has_errors, no_section,
 };
 use brim_service::{
-    AccessOutput, Bulletin, Connection, Current, DatagramSocket, Lifecycle, Program, Refused,
-    Settings, Stream, WorkerContext,
+    AccessOutput, Bulletin, Connection, Current, Program, Refused, Settings, Stream, WorkerContext,
 };
 use brim_stats::{Counter, Layout, RollUp, Stat, WorkerStats};
 
@@ -37,6 +36,8 @@ pub(crate) struct GroupPlan {
     daemons: Vec<Planned>,
     /// Those of all groups.
     listed: Vec<String>,
+    /// Where they report.
+    socket: PathBuf,
     settings: Settings,
 }
 
@@ -52,11 +53,11 @@ pub(crate) struct GroupWorker {
     /// By name.
     daemons: BTreeMap<String, Figures>,
     listed: Vec<String>,
+    socket: PathBuf,
     reports: Counter,
     bad_reports: Counter,
     unknown_stats: Counter,
     stray_reports: Counter,
-    lifecycle: Lifecycle,
     bulletin: Bulletin,
 }
 
@@ -136,8 +137,9 @@ impl Program for Group {
         let groups = tree.instances().filter(|name| name.kind == Kind::Daemons);
         let listed = groups.flat_map(|name| DaemonsSection::read(tree, &name).0.daemons).collect();
         let mut settings = Settings::new(&section.server, layout(&daemons), 0, AccessOutput::Off);
+        let socket = section.stats_socket();
         settings.daemons = section.daemons;
-        let plan = GroupPlan { daemons, listed, settings };
+        let plan = GroupPlan { daemons, listed, socket, settings };
         ((!has_errors(&problems)).then_some(plan), problems)
     }
 
@@ -158,19 +160,13 @@ impl Program for Group {
         drop(connection);
     }
 
-    fn datagrams(
-        current: Current<GroupWorker>,
-        socket: DatagramSocket,
-    ) -> impl Future<Output = ()> + 'static {
-        collect::collect(current, socket)
-    }
-
-    fn background(
-        current: Current<GroupWorker>,
-        context: WorkerContext,
-    ) -> impl Future<Output = ()> + 'static {
-        drop(context);
-        watch::watch(current)
+    async fn background(current: Current<GroupWorker>, context: WorkerContext) {
+        let lifecycle = context.lifecycle.clone();
+        tokio::select! {
+            () = watch::watch(current.clone()) => {}
+            () = collect::collect(current) => {}
+            () = lifecycle.drain_begins() => {}
+        }
     }
 
     async fn refuse(_: Current<GroupWorker>, refused: Refused) {
@@ -190,11 +186,11 @@ impl GroupWorker {
         Self {
             daemons: daemons.collect(),
             listed: plan.listed.clone(),
+            socket: plan.socket.clone(),
             reports: stats.counter("report_count"),
             bad_reports: stats.counter("bad_report_count"),
             unknown_stats: stats.counter("unknown_stat_count"),
             stray_reports: stats.counter("stray_report_count"),
-            lifecycle: context.lifecycle.clone(),
             bulletin: context.bulletin.clone(),
         }
     }

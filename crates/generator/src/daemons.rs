@@ -68,7 +68,8 @@ SystemCallFilter=
 /// What a group's own service has beside the rest.
 pub(crate) fn group(section: &ServerSection, text: &mut String) {
     line(text, "OnFailure", &format!("brim-again@{}.service", section.name.instance()));
-    text.push_str("\n[Service]\nRestart=no\n");
+    // The socket for reports is made there.
+    text.push_str("\n[Service]\nRestart=no\nReadWritePaths=-/run/brim/stats\n");
 }
 
 /// The units of all daemons.
@@ -128,7 +129,7 @@ fn service(group: &DaemonsSection, daemon: &DaemonSection, sound: bool) -> UnitF
     }
     if sound {
         text.push_str("\n[Service]\n");
-        let socket = format!("BRIM_STATS={}", group.stats_socket.display());
+        let socket = format!("BRIM_STATS={}", group.stats_socket().display());
         line(&mut text, "Environment", &quoted(&socket));
         restarts(&mut text, daemon);
         if let Some(Work::Exec(words)) = &daemon.work {

@@ -106,10 +106,6 @@ fn socket(section: &ServerSection, extra: &Extra, listener: &Listener, unit: &st
         line(&mut text, "KeepAlive", "no");
     }
     extra.socket(&mut text, &listener.address);
-    if section.name.kind == Kind::Daemons {
-        // Who reports is known by that.
-        line(&mut text, "PassCredentials", "yes");
-    }
     drop_in(unit, text)
 }
 

@@ -33,8 +33,6 @@ struct Unit {
     restarts: u32,
     /// `RestartUSec`: what has passed.
     restart_sec: Duration,
-    /// The last end, in words.
-    last: String,
 }
 
 /// What the file says.
@@ -60,13 +58,10 @@ pub(crate) fn wait(daemon: &str, max: Duration) -> Exit {
     let time = total(row.ends, unit.restart_sec, max);
     let more = time.saturating_sub(unit.restart_sec);
     if row.ends > 1 {
-        let Unit { last, .. } = &unit;
-        journal::warning(&format!(
-            "ended {} times in a row{last}, started again {time:?} after the end",
-            row.ends
-        ));
-        pass(more, |left| format!("ended {} times in a row{last}, starts in {left:?}", row.ends));
-        let status = format!("started again after {} ends in a row{last}", row.ends);
+        let ends = row.ends;
+        journal::warning(&format!("ended {ends} times in a row, starts {time:?} after the end"));
+        pass(more, |left| format!("ended {ends} times in a row, starts in {left:?}"));
+        let status = format!("started after {ends} ends in a row");
         let _ = sd_notify::notify(&[NotifyState::Status(&status)]);
     }
     write(&path, Row { started: now(), ..row });
@@ -147,18 +142,11 @@ fn ask(daemon: &str) -> zbus::Result<Unit> {
     )?;
     let body = reply.body();
     let all: HashMap<String, OwnedValue> = body.deserialize()?;
-    let number = |name: &str| all.get(name).and_then(|value| i32::try_from(value).ok());
     let count = |name: &str| all.get(name).and_then(|value| u32::try_from(value).ok());
     let micros = |name: &str| all.get(name).and_then(|value| u64::try_from(value).ok());
-    let last = match (number("ExecMainCode"), number("ExecMainStatus")) {
-        (Some(1), Some(code)) => format!(" (exit code {code})"),
-        (Some(2 | 3), Some(signal)) => format!(" (signal {signal})"),
-        _ => String::new(),
-    };
     Ok(Unit {
         restarts: count("NRestarts").unwrap_or_default(),
         restart_sec: Duration::from_micros(micros("RestartUSec").unwrap_or_default()),
-        last,
     })
 }
 
@@ -169,7 +157,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn unit(restarts: u32) -> Unit {
-        Unit { restarts, restart_sec: SECOND, last: String::new() }
+        Unit { restarts, restart_sec: SECOND }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod backoff;
 pub mod bus;
 pub mod check;
 pub mod command_line;
+pub mod daemons;
 mod error;
 mod exit;
 mod journal;

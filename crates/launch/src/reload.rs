@@ -3,12 +3,13 @@
 
 use std::collections::HashSet;
 
-use brim_config::{SectionName, Severity};
+use brim_config::{Kind, SectionName, Severity};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bus::{self, ReloadError};
 use crate::check::{Finding, Findings};
 use crate::command_line::Target;
+use crate::daemons;
 use crate::error::{Error, NoSection};
 use crate::exit::Exit;
 use crate::journal;
@@ -38,6 +39,9 @@ fn check(target: &Target) -> Result<(SectionName, Vec<Finding>), Error> {
         let programs = Programs::beside_this_one().map_err(Error::Nowhere)?;
         let program = programs.of(&tree, &name).ok_or(Error::KindNotYet { name: name.clone() })?;
         findings.add_program(&program, &target.source);
+        if name.kind == Kind::Daemons {
+            findings.add_problems(&daemons::problems(&tree, &name, &target.source));
+        }
     }
     Ok((name, findings.arranged(tree.files())))
 }

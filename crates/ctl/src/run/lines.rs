@@ -5,8 +5,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use brim_config::SectionName;
-
 /// Longer lines are cut into pieces, so that no server makes us remember all it prints.
 const LINE_MAX: u64 = 64 * 1024;
 
@@ -21,24 +19,25 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(names: &[SectionName]) -> Self {
-        let width = names.iter().map(|name| name.section().len()).max().unwrap_or_default();
+    /// With a column as wide as the longest of these labels.
+    pub(super) fn new(labels: &[String]) -> Self {
+        let width = labels.iter().map(String::len).max().unwrap_or_default();
         let (copying, finished) = channel();
         Self { width, copying, finished }
     }
 
-    /// A text with the section's name before each line.
-    pub(super) fn prefixed(&self, name: &SectionName, text: &str) -> String {
-        let prefix = self.prefix(name);
+    /// A text with a label before each line.
+    pub(super) fn prefixed(&self, label: &str, text: &str) -> String {
+        let prefix = self.prefix(label);
         text.lines().map(|line| format!("{prefix}{line}\n")).collect()
     }
 
-    pub(super) fn copy_stdout(&self, name: &SectionName, from: impl Read + Send + 'static) {
-        self.copy(name, from, |line| stdout().write_all(line));
+    pub(super) fn copy_stdout(&self, label: &str, from: impl Read + Send + 'static) {
+        self.copy(label, from, |line| stdout().write_all(line));
     }
 
-    pub(super) fn copy_stderr(&self, name: &SectionName, from: impl Read + Send + 'static) {
-        self.copy(name, from, |line| stderr().write_all(line));
+    pub(super) fn copy_stderr(&self, label: &str, from: impl Read + Send + 'static) {
+        self.copy(label, from, |line| stderr().write_all(line));
     }
 
     /// Waits until everything is printed.
@@ -47,17 +46,18 @@ impl Lines {
         let _ = self.finished.recv_timeout(REST);
     }
 
-    fn prefix(&self, name: &SectionName) -> String {
-        format!("{:width$} | ", name.section(), width = self.width)
+    /// What stands before each line.
+    pub(super) fn prefix(&self, label: &str) -> String {
+        format!("{label:width$} | ", width = self.width)
     }
 
     fn copy(
         &self,
-        name: &SectionName,
+        label: &str,
         from: impl Read + Send + 'static,
         to: impl Fn(&[u8]) -> std::io::Result<()> + Send + 'static,
     ) {
-        let (prefix, copying) = (self.prefix(name), self.copying.clone());
+        let (prefix, copying) = (self.prefix(label), self.copying.clone());
         thread::spawn(move || {
             let _copying = copying;
             let mut from = BufReader::new(from);

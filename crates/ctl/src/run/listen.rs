@@ -23,7 +23,7 @@ pub(super) struct Listening {
 
 /// A socket in the file system, which goes with us.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) struct SocketFile(pub(super) PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! The servers that run, until all have ended.
+//! The servers and daemons that run, until all have ended.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::listen::SocketFile;
 use super::server::Server;
 use crate::error::Error;
 use crate::output;
@@ -14,6 +15,8 @@ use crate::output;
 pub(super) struct Watch {
     signals: Signals,
     servers: Vec<Server>,
+    /// What goes with all of them.
+    kept: Vec<SocketFile>,
     ending: bool,
     code: Option<u8>,
 }
@@ -22,11 +25,16 @@ impl Watch {
     /// From here on no signal is missed.
     pub(super) fn new() -> Result<Self, Error> {
         let signals = Signals::new([SIGCHLD, SIGINT, SIGTERM, SIGHUP]).map_err(Error::Watch)?;
-        Ok(Self { signals, servers: Vec::new(), ending: false, code: None })
+        Ok(Self { signals, servers: Vec::new(), kept: Vec::new(), ending: false, code: None })
     }
 
     pub(super) fn add(&mut self, server: Server) {
         self.servers.push(server);
+    }
+
+    /// Keeps a socket until the end.
+    pub(super) fn keep(&mut self, file: Option<SocketFile>) {
+        self.kept.extend(file);
     }
 
     /// Returns when no server runs any more: the exit code of the first that ended unasked, or of the
@@ -55,21 +63,23 @@ impl Watch {
         self.servers.retain_mut(|server| match server.child.try_wait() {
             Ok(None) => true,
             Ok(Some(status)) => {
-                ended.push((server.name.clone(), status));
+                ended.push((server.label.clone(), server.once, status));
                 false
             }
             // It is no child of ours any more, so nothing more can be told of it.
             Err(_) => false,
         });
-        for (name, status) in ended {
+        for (label, once, status) in ended {
             let code = code(status);
             if !self.ending || code != 0 {
-                output::complain(&format!("[{name}] ended with {status}"));
+                output::complain(&format!("[{label}] ended with {status}"));
             }
-            if self.code.is_none() && (!self.ending || code != 0) {
+            if self.code.is_none() && (!self.ending && !once || code != 0) {
                 self.code = Some(code);
             }
-            self.end();
+            if !once {
+                self.end();
+            }
         }
     }
 

@@ -1,12 +1,15 @@
 //! What the daemons report: datagrams, each with the credentials of its sender.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use brim_service::{Current, DatagramSocket, Datagrams, LogLimit};
+use brim_service::Current;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketAddrAny,
     recvmsg, sendto, sockopt,
@@ -24,6 +27,11 @@ const KNOWN: Duration = Duration::from_secs(1);
 /// The most numbers that are remembered.
 const KNOWN_MAX: usize = 1024;
 
+/// The most that is told of bad reports.
+const TOLD_MAX: usize = 100;
+/// How soon the socket is opened anew after a failure.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// One datagram.
 struct Report {
     length: usize,
@@ -34,45 +42,56 @@ struct Report {
     from: Option<SocketAddrAny>,
 }
 
-/// Takes reports until the drain begins.
-pub(super) async fn collect(current: Current<GroupWorker>, socket: DatagramSocket) {
-    let DatagramSocket { socket, open, .. } = socket;
-    let _open = open;
-    let Datagrams::Unix(socket) = socket else { return };
-    // systemd does it too, from the socket's first moment on.
-    let credentials = sockopt::set_socket_passcred(&socket, true);
-    let socket =
-        match credentials.map_err(io::Error::from).and_then(|()| UnixDatagram::from_std(socket)) {
-            Ok(socket) => socket,
-            Err(error) => return tracing::error!(%error, "no reports can be taken"),
-        };
-    let lifecycle = current.get().lifecycle.clone();
+/// Takes reports, for ever.
+pub(super) async fn collect(current: Current<GroupWorker>) {
+    loop {
+        let path = current.get().socket.clone();
+        match open(&path) {
+            Ok(socket) => take_all(&current, &socket).await,
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "no reports can be taken")
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Opens the socket, in place of one that an earlier process has left behind. Everybody may write to it:
+/// who it was is known of each report.
+fn open(path: &Path) -> io::Result<UnixDatagram> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixDatagram::bind(path)?;
+    sockopt::set_socket_passcred(&socket, true)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+    Ok(socket)
+}
+
+/// Returns when the socket is of no use any more.
+async fn take_all(current: &Current<GroupWorker>, socket: &UnixDatagram) {
     let mut senders = Senders::default();
-    let mut limit = LogLimit::new();
+    let mut told = Told::default();
     let mut buffer = vec![0; REPORT_MAX];
     loop {
-        let received = tokio::select! {
-            received = socket.async_io(Interest::READABLE, || receive(&socket, &mut buffer)) => received,
-            () = lifecycle.drain_begins() => return,
-        };
+        let received = socket.async_io(Interest::READABLE, || receive(socket, &mut buffer)).await;
         let report = match received {
             Ok(report) => report,
-            Err(error) => {
-                tracing::error!(%error, "a report could not be received");
-                tokio::time::sleep(KNOWN).await;
-                continue;
-            }
+            Err(error) => return tracing::error!(%error, "a report could not be received"),
         };
-        let answer = match senders.daemon_of(report.pid).await {
+        let daemon = senders.daemon_of(report.pid).await;
+        let worker = current.get();
+        let answer = match daemon {
             Some(daemon) => {
                 let bytes = buffer.get(..report.length).unwrap_or_default();
-                take(&current.get(), &daemon, bytes, report.cut, &mut limit)
+                take(&worker, &daemon, bytes, report.cut, &mut told)
             }
-            None => stray(&current.get(), report.pid, &mut limit),
+            None => stray(&worker, report.pid, &mut told),
         };
         if let Some(from) = &report.from {
             // Whoever does not listen does not want to know.
-            let _ = sendto(&socket, answer.as_bytes(), SendFlags::DONTWAIT, from);
+            let _ = sendto(socket, answer.as_bytes(), SendFlags::DONTWAIT, from);
         }
     }
 }
@@ -103,13 +122,7 @@ fn is_bound(address: &SocketAddrAny) -> bool {
 }
 
 /// Does what the lines of a report say; what its sender may want to hear.
-fn take(
-    worker: &GroupWorker,
-    daemon: &str,
-    report: &[u8],
-    cut: bool,
-    limit: &mut LogLimit,
-) -> String {
+fn take(worker: &GroupWorker, daemon: &str, report: &[u8], cut: bool, told: &mut Told) -> String {
     let Some(figures) = worker.daemons.get(daemon) else {
         worker.stray_reports.incr();
         return format!("{daemon} is a daemon of another group\n");
@@ -138,19 +151,32 @@ fn take(
         }
     }
     let Some(first) = refused.first() else { return "ok\n".to_owned() };
-    if let Some(held_back) = limit.pass(Instant::now()) {
-        tracing::warn!(daemon, held_back, "reported what is not taken: {first}");
+    if told.is_new(daemon, first) {
+        tracing::warn!(daemon, "reported what is not taken: {first}");
     }
     refused.join("\n") + "\n"
 }
 
 /// A report of somebody who is no daemon, or was gone before he could be asked after.
-fn stray(worker: &GroupWorker, pid: Option<u32>, limit: &mut LogLimit) -> String {
+fn stray(worker: &GroupWorker, pid: Option<u32>, told: &mut Told) -> String {
     worker.stray_reports.incr();
-    if let Some(held_back) = limit.pass(Instant::now()) {
-        tracing::warn!(pid, held_back, "a report of a process that is no daemon's, or is gone");
+    if told.is_new("", "") {
+        tracing::warn!(
+            pid,
+            "a report of a process that is no daemon's, or is gone; more are counted"
+        );
     }
     "the sender is no process of a daemon\n".to_owned()
+}
+
+/// What has been told of a daemon: it would be told again with each report.
+#[derive(Default)]
+struct Told(HashSet<(String, String)>);
+
+impl Told {
+    fn is_new(&mut self, daemon: &str, what: &str) -> bool {
+        self.0.len() < TOLD_MAX && self.0.insert((daemon.to_owned(), what.to_owned()))
+    }
 }
 
 /// Whose process a number is, as systemd has told lately.

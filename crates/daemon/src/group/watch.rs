@@ -75,7 +75,9 @@ struct Unit {
     active: String,
     sub: String,
     restarts: u32,
-    /// Microseconds since 1970.
+    /// When the last start was, in microseconds since 1970.
+    started_at: u64,
+    /// The last start and end by the clock that never goes back; 0 is none.
     started: u64,
     exited: u64,
     code: i32,
@@ -156,8 +158,13 @@ impl Unit {
         let time = |name: &str| changed.get(name).and_then(|value| u64::try_from(value).ok());
         let restarts = changed.get("NRestarts").and_then(|value| u32::try_from(value).ok());
         self.restarts = restarts.unwrap_or(self.restarts);
-        self.started = time("ExecMainStartTimestamp").unwrap_or(self.started);
-        self.exited = time("ExecMainExitTimestamp").unwrap_or(self.exited);
+        // A signal that was sent before we asked may come after the answer.
+        let started = time("ExecMainStartTimestampMonotonic").unwrap_or_default();
+        if started > self.started {
+            self.started = started;
+            self.started_at = time("ExecMainStartTimestamp").unwrap_or(self.started_at);
+        }
+        self.exited = self.exited.max(time("ExecMainExitTimestampMonotonic").unwrap_or_default());
         self.code = number("ExecMainCode").unwrap_or(self.code);
         self.status = number("ExecMainStatus").unwrap_or(self.status);
     }
@@ -171,11 +178,11 @@ impl Unit {
             // Between two looks there may have been several.
             Some(counted) => u64::from(restarts.saturating_sub(counted.restarts)).max(1),
             // Counted by an earlier process of ours, or the first that is seen.
-            None => u64::from(started / 1_000_000 != figures.start_time.get()),
+            None => u64::from(self.started_at / 1_000_000 != figures.start_time.get()),
         };
         if starts > 0 {
             figures.starts.add(starts);
-            figures.start_time.set(started / 1_000_000);
+            figures.start_time.set(self.started_at / 1_000_000);
         }
         let new_end = self.counted.is_none_or(|counted| exited != counted.exited);
         if exited > 0 && new_end {
@@ -203,8 +210,8 @@ impl Unit {
                 Some(format!("restarts, {} so far{}", self.restarts, ends()))
             }
             ("activating" | "deactivating", _) => None,
-            ("inactive" | "", _) if scheduled => None,
-            ("", _) => Some("unknown".to_owned()),
+            ("", _) => None,
+            ("inactive", _) if scheduled => None,
             ("inactive", _) => Some("stopped".to_owned()),
             (active, _) => Some(format!("{active}{}", ends())),
         }
@@ -216,15 +223,19 @@ fn line<'a>(
     daemons: impl Iterator<Item = (&'a str, bool, &'a Unit)>,
     left_over: &[String],
 ) -> String {
-    let (mut all, mut running, mut scheduled, mut troubles) = (0, 0, 0, Vec::new());
+    let (mut all, mut unknown, mut running, mut scheduled) = (0, 0, 0, 0);
+    let mut troubles = Vec::new();
     for (name, has_schedule, unit) in daemons {
         all += 1;
+        unknown += usize::from(unit.active.is_empty());
         running += usize::from(matches!(unit.active.as_str(), "active" | "reloading"));
         scheduled += usize::from(has_schedule);
         troubles.extend(unit.trouble(has_schedule).map(|trouble| format!("; {name}: {trouble}")));
     }
     let daemons = match all {
         0 => "no daemons".to_owned(),
+        // systemd has told nothing yet.
+        _ if unknown == all => format!("daemons: {all}"),
         1 => format!("{running} of 1 daemon runs"),
         _ => format!("{running} of {all} daemons run"),
     };
@@ -265,22 +276,21 @@ mod tests {
     #[test]
     fn every_start_and_every_end_is_counted_once() {
         let figures = figures();
-        let mut unit = Unit { started: 5_000_001, ..Unit::default() };
+        let mut unit = Unit { started: 5, started_at: 1_000_000, ..Unit::default() };
         let starts = |unit: &mut Unit| {
             unit.count(&figures);
             figures.starts.get()
         };
         assert_eq!([starts(&mut unit), starts(&mut unit)], [1, 1]);
-        unit = Unit { exited: 6_000_000, code: 1, status: 3, ..unit };
+        unit = Unit { exited: 6, code: 1, status: 3, ..unit };
         assert_eq!((starts(&mut unit), figures.last_exit.get()), (1, 3));
-        unit = Unit { started: 7_000_000, restarts: 1, ..unit };
+        unit = Unit { started: 7, restarts: 1, ..unit };
         assert_eq!(starts(&mut unit), 2);
         // Two ends and starts that nobody told of, the last by SIGKILL.
-        unit =
-            Unit { started: 9_000_000, exited: 8_500_000, restarts: 3, code: 2, status: 9, ..unit };
+        unit = Unit { started: 9, exited: 8, restarts: 3, code: 2, status: 9, ..unit };
         assert_eq!((starts(&mut unit), figures.last_exit.get()), (4, 137));
         // A restart by hand: systemd begins to count anew.
-        unit = Unit { started: 11_000_000, restarts: 0, ..unit };
+        unit = Unit { started: 11, started_at: 11_000_000, restarts: 0, ..unit };
         assert_eq!((starts(&mut unit), figures.start_time.get()), (5, 11));
         // Another process of ours takes the figures over.
         let mut seen_anew = Unit { counted: None, ..unit };
