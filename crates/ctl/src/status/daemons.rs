@@ -27,7 +27,7 @@ impl View<'_> {
     pub(super) fn daemon_row(&self, daemon: &DaemonSection, table: &mut Table) {
         let mut remarks = Vec::new();
         if !daemon.schedule.is_empty() {
-            remarks.push(self.next_run(daemon));
+            remarks.extend(self.next_run(daemon));
         }
         self.line(&daemon.name, remarks, table);
     }
@@ -68,14 +68,15 @@ impl View<'_> {
         table.line_with(cells, remarks.join("; "));
     }
 
-    fn next_run(&self, daemon: &DaemonSection) -> String {
+    fn next_run(&self, daemon: &DaemonSection) -> Option<String> {
         let timer = self.units.as_ref().and_then(|units| units.get(&daemon.wanted_unit()));
         match (timer, &self.bus) {
             (Some(timer), Ok(bus)) if timer.is_up() => match timer.next(bus) / 1_000_000 {
-                0 => "no run follows".to_owned(),
-                next => format!("next run in {}", span(next.saturating_sub(self.now))),
+                // It runs now, or the last of its times has been.
+                0 => None,
+                next => Some(format!("next run in {}", span(next.saturating_sub(self.now)))),
             },
-            _ => "its timer is not up".to_owned(),
+            _ => Some("its timer is not up".to_owned()),
         }
     }
 }

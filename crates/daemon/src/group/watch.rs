@@ -165,8 +165,11 @@ impl Unit {
             self.started_at = time("ExecMainStartTimestamp").unwrap_or(self.started_at);
         }
         self.exited = self.exited.max(time("ExecMainExitTimestampMonotonic").unwrap_or_default());
-        self.code = number("ExecMainCode").unwrap_or(self.code);
-        self.status = number("ExecMainStatus").unwrap_or(self.status);
+        // While it runs, and before, both are 0; the last end is to be remembered.
+        if let Some(code) = number("ExecMainCode").filter(|code| *code != 0) {
+            self.code = code;
+            self.status = number("ExecMainStatus").unwrap_or_default();
+        }
     }
 
     /// Makes figures of starts and ends that are new.
@@ -185,7 +188,7 @@ impl Unit {
             figures.start_time.set(self.started_at / 1_000_000);
         }
         let new_end = self.counted.is_none_or(|counted| exited != counted.exited);
-        if exited > 0 && new_end {
+        if exited > 0 && new_end && self.code != 0 {
             figures.last_exit.set(self.exit());
         }
         self.counted = Some(Counted { started, exited, restarts });
@@ -200,7 +203,7 @@ impl Unit {
 
     /// What is worth telling of it in the status; `None` when all is as it should be.
     fn trouble(&self, scheduled: bool) -> Option<String> {
-        let ends = || match self.exited {
+        let ends = || match self.code {
             0 => String::new(),
             _ => format!(", last exit {}", self.exit()),
         };
