@@ -32,6 +32,9 @@ pub fn check(tree: &Tree) -> Vec<Problem> {
                 continue;
             }
         };
+        if name.kind.has_app() {
+            reader.leave_rest();
+        }
         let own = |problem: &Problem| problem.section.as_deref() != Some(DEFAULTS);
         problems.extend(reader.finish().into_iter().filter(own));
         if name.kind == Kind::Gateway {

@@ -7,7 +7,7 @@
 //! 3. [`Tree`]: all files merged, later ones win key by key;
 //! 4. `value`: one value to a Rust type, by serde;
 //! 5. [`Reader`]: the keys of one section, each once, and what is left over;
-//! 6. [`ServerSection`], [`HttpSection`]: all keys of a kind of section;
+//! 6. [`ServerSection`], [`HttpSection`], [`TcpSection`], [`UdpSection`]: all keys of a kind of section;
 //!    [`DaemonsSection`] with a [`DaemonSection`] for each of its daemons;
 //! 7. [`check()`]: what is wrong beyond single sections.
 //!
@@ -39,8 +39,11 @@ mod resolve;
 mod route;
 mod scan;
 mod server;
+mod target;
+mod tcp;
 mod tls;
 mod tree;
+mod udp;
 mod value;
 mod words;
 
@@ -63,6 +66,10 @@ pub use route::{
     BadHost, BadPath, BadRoute, HostName, HostPattern, RequestPath, RouteFault, RoutePattern,
 };
 pub use server::{LogLevel, ServerSection, Start, TrustedProxies, Workers, no_section};
+pub use target::{BadTarget, Target};
+pub use tcp::TcpSection;
 pub use tls::{ClientCert, TlsKeys};
 pub use tree::{Entry, Section, Tree};
+pub use udp::UdpSection;
 pub use value::{ValueError, parse as parse_value};
+pub use words::{BadWords, words};

@@ -22,6 +22,8 @@ pub struct Reader<'a> {
     defaults: Option<&'a Section>,
     known: Vec<&'static str>,
     retired: Vec<&'static str>,
+    /// Keys that nobody asked for are somebody else's.
+    shared: bool,
     problems: Vec<Problem>,
 }
 
@@ -36,6 +38,7 @@ impl<'a> Reader<'a> {
             defaults: None,
             known: Vec::new(),
             retired: Vec::new(),
+            shared: false,
             problems: Vec::new(),
         }
     }
@@ -153,11 +156,16 @@ impl<'a> Reader<'a> {
         crate::problem::has_errors(&self.problems)
     }
 
+    /// Leaves the keys that nobody asked for to somebody else, who knows them.
+    pub fn leave_rest(&mut self) {
+        self.shared = true;
+    }
+
     /// All that is wrong, with the keys of the section that nobody asked for.
     pub fn finish(mut self) -> Vec<Problem> {
         let entries = self.section.map(|section| section.entries.as_slice()).unwrap_or_default();
         let asked = |key: &str| self.known.contains(&key) || self.retired.contains(&key);
-        let unknown = entries.iter().filter(|entry| !asked(&entry.key));
+        let unknown = entries.iter().filter(|entry| !self.shared && !asked(&entry.key));
         let unknown: Vec<Problem> = unknown
             // `Tree::arrange` shows no more of one file.
             .take(PER_FILE + 1)

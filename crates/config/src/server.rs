@@ -16,8 +16,9 @@ use crate::keys::{count, narrow, span};
 use crate::listen::read_listeners;
 use crate::name::{Kind, SectionName};
 use crate::problem::{Cause, Origin, Problem, Severity};
-use crate::quantity::{AbsolutePath, Count};
+use crate::quantity::{AbsolutePath, Count, Span};
 use crate::reader::Reader;
+use crate::tcp::TcpSection;
 use crate::tree::{DEFAULTS, Tree};
 use crate::value;
 
@@ -54,7 +55,7 @@ pub struct ServerSection {
     /// `drain_timeout`: time that open requests have at stop and restart; default 30s.
     pub drain_timeout: Duration,
     /// `drain_idle`: time of silence after which a connection without a request is closed at stop and
-    /// restart; default 1s.
+    /// restart; default 1s, in sections of the kind `tcp` `drain_timeout`.
     pub drain_idle: Duration,
     /// `log_level`: `error` (also `critical`, `fatal`), `warning` (also `warn`), `notice`, `info` or
     /// `debug`, any case; default `info`.
@@ -160,27 +161,73 @@ impl ServerSection {
     /// Takes the keys from a reader.
     pub(crate) fn take(tree: &Tree, name: &SectionName, r: &mut Reader<'_>) -> Self {
         retired(r);
+        let listeners = read_listeners(r, name.kind.socket_type(), tree.any_port());
+        let workers = r.get_or("workers", Workers::Auto);
+        let start = r.own("start").unwrap_or(Start::Always);
+        let program = r.own("program").map(|AbsolutePath(path)| path);
+        let drain_timeout = span(r, "drain_timeout", 30);
+        let log_level = r.get_or("log_level", LogLevel::Info);
+        let streams = match name.kind.socket_type() {
+            SocketType::Stream => Streams::take(r, name.kind, drain_timeout),
+            // Datagrams have no connections, and so none of the keys that are about such.
+            SocketType::Datagram => {
+                let instead = "datagrams have no backlog; receive_buffer is what waits";
+                r.retire("backlog", Severity::Warning, Cause::Retired { instead });
+                Streams::take(&mut Reader::new(&Tree::default(), ""), name.kind, drain_timeout)
+            }
+        };
         Self {
             name: name.clone(),
-            listeners: read_listeners(r, name.kind.socket_type(), tree.any_port()),
+            listeners,
+            backlog: streams.backlog,
+            keepalive: streams.keepalive,
+            workers,
+            start,
+            program,
+            concurrent_per_worker: streams.concurrent_per_worker,
+            connections_per_client: streams.connections_per_client,
+            drain_timeout,
+            drain_idle: streams.drain_idle,
+            log_level,
+            trusted_proxies: streams.trusted_proxies,
+        }
+    }
+}
+
+/// The keys that are about connections.
+struct Streams {
+    backlog: u32,
+    keepalive: bool,
+    concurrent_per_worker: usize,
+    connections_per_client: Option<usize>,
+    drain_idle: Duration,
+    trusted_proxies: TrustedProxies,
+}
+
+impl Streams {
+    fn take(r: &mut Reader<'_>, kind: Kind, drain_timeout: Duration) -> Self {
+        let per_client = r.get::<Count<0, 1_000_000>>("connections_per_client");
+        Self {
             backlog: narrow(count::<1, 1_000_000>(r, "backlog", 4096)),
             keepalive: r.get_or("keepalive", true),
-            workers: r.get_or("workers", Workers::Auto),
-            start: r.own("start").unwrap_or(Start::Always),
-            program: r.own("program").map(|AbsolutePath(path)| path),
             concurrent_per_worker: narrow(count::<1, 1_000_000>(r, "concurrent_per_worker", 16384)),
-            drain_timeout: span(r, "drain_timeout", 30),
-            drain_idle: span(r, "drain_idle", 1),
-            log_level: r.get_or("log_level", LogLevel::Info),
+            connections_per_client: per_client.map(|Count(count)| narrow(count)),
+            drain_idle: match kind {
+                // Of a protocol that nobody here knows, silence may be part.
+                Kind::Tcp => r.get("drain_idle").map_or(drain_timeout, |Span(time)| time),
+                _ => span(r, "drain_idle", 1),
+            },
             trusted_proxies: trusted_proxies(r),
-            connections_per_client: r
-                .get::<Count<0, 1_000_000>>("connections_per_client")
-                .map(|Count(count)| narrow(count)),
         }
     }
 }
 
 impl Kind {
+    /// Whether the keys of an app stand in sections of this kind. Only the program knows them.
+    pub(crate) fn has_app(self) -> bool {
+        matches!(self, Self::Tcp | Self::Udp)
+    }
+
     /// What sections of this kind listen with.
     fn socket_type(self) -> SocketType {
         match self {
@@ -203,9 +250,10 @@ pub(crate) fn by_kind(
 ) -> Result<Option<ServerSection>, Cause> {
     match name.kind {
         Kind::Wsgi => Ok(Some(HttpSection::take(tree, name, r).server)),
+        Kind::Tcp => Ok(Some(TcpSection::take(tree, name, r).server)),
         Kind::Gateway => Ok(Some(GatewaySection::take(tree, name, r).server)),
         Kind::Daemons => Ok(Some(DaemonsSection::take(tree, name, r).server)),
-        Kind::Tcp | Kind::Udp => Err(Cause::KindNotYet { kind: name.kind }),
+        Kind::Udp => Err(Cause::KindNotYet { kind: name.kind }),
     }
 }
 

@@ -3,10 +3,14 @@
 /// A quote that is not closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a quote (\" or ') is not closed; to have one in a word, put the other one around it")]
-pub(crate) struct BadWords;
+pub struct BadWords;
 
 /// Splits at white space outside quotes. What is in quotes is taken to the letter, backslashes too.
-pub(crate) fn words(text: &str) -> Result<Vec<String>, BadWords> {
+///
+/// # Errors
+///
+/// A quote that is not closed.
+pub fn words(text: &str) -> Result<Vec<String>, BadWords> {
     let mut words = Vec::new();
     let (mut word, mut quote) = (None::<String>, None);
     for c in text.chars() {

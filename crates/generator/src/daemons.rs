@@ -9,11 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use brim_config::{
-    Account, DaemonSection, DaemonsSection, Kind, Ready, Restart, Sandbox, ServerSection, Tree,
-    Work, has_errors,
+    Account, DaemonSection, DaemonsSection, Kind, Ready, Restart, ServerSection, Tree, Work,
+    has_errors,
 };
 
 use crate::plan::{Content, HEADER, UnitFile, drop_in, line, literal, source_path};
+use crate::sandbox;
 
 /// The templates that links lead to.
 const TEMPLATES: &str = "/usr/lib/systemd/system";
@@ -21,49 +22,6 @@ const TEMPLATES: &str = "/usr/lib/systemd/system";
 /// What the template says of restarts.
 const TEMPLATE_RESTART: (Restart, Duration, Duration) =
     (Restart::Always, Duration::from_secs(1), Duration::from_secs(300));
-
-/// What `normal` gives back of what the template keeps from a daemon.
-const NORMAL: &str = "\
-MemoryDenyWriteExecute=no
-PrivateUsers=no
-ProcSubset=all
-ProtectHome=read-only
-ProtectProc=default
-ProtectSystem=full
-RestrictAddressFamilies=AF_NETLINK
-SystemCallFilter=
-SystemCallFilter=@system-service
-";
-
-/// What `off` gives back: all of it.
-const OFF: &str = "\
-CapabilityBoundingSet=~
-DevicePolicy=auto
-LockPersonality=no
-MemoryDenyWriteExecute=no
-NoNewPrivileges=no
-PrivateDevices=no
-PrivateMounts=no
-PrivateTmp=no
-PrivateUsers=no
-ProcSubset=all
-ProtectClock=no
-ProtectControlGroups=no
-ProtectHome=no
-ProtectHostname=no
-ProtectKernelLogs=no
-ProtectKernelModules=no
-ProtectKernelTunables=no
-ProtectProc=default
-ProtectSystem=no
-RemoveIPC=no
-RestrictAddressFamilies=
-RestrictNamespaces=no
-RestrictRealtime=no
-SystemCallArchitectures=
-SystemCallErrorNumber=
-SystemCallFilter=
-";
 
 /// What a group's own service has beside the rest.
 pub(crate) fn group(section: &ServerSection, text: &mut String) {
@@ -136,11 +94,7 @@ fn service(group: &DaemonsSection, daemon: &DaemonSection, sound: bool) -> UnitF
             exec(&mut text, daemon, words);
         }
         surroundings(&mut text, daemon);
-        match daemon.sandbox {
-            Sandbox::Strict => {}
-            Sandbox::Normal => text.push_str(NORMAL),
-            Sandbox::Off => text.push_str(OFF),
-        }
+        text.push_str(sandbox::directives(daemon.sandbox));
     }
     drop_in(&daemon.unit(), text)
 }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use brim_config::{Address, GatewaySection, HandlerSection, Kind, Role, SectionName, Tree};
+use brim_config::{
+    Address, GatewaySection, HandlerSection, Kind, Role, SectionName, TcpSection, Tree, UdpSection,
+};
 
 use crate::plan::{line, literal};
+use crate::sandbox;
 
 /// Who may connect to a socket in the file system: user, group, mode.
 type Access = (Option<&'static str>, Option<String>, u32);
@@ -16,6 +19,10 @@ pub(crate) struct Extra {
     pub(crate) wants: Vec<String>,
     sockets: Vec<(Address, Access)>,
     handlers: Vec<HandlerSection>,
+    /// What programs that are not ours need.
+    sandbox: &'static str,
+    /// Bytes of datagrams that wait in the kernel.
+    receive_buffer: Option<usize>,
 }
 
 impl Extra {
@@ -24,6 +31,14 @@ impl Extra {
         match name.kind {
             Kind::Gateway => Self::of_gateway(GatewaySection::read(tree, name).0),
             Kind::Wsgi => Self { wants: gateways(tree, name), ..Self::default() },
+            Kind::Tcp => {
+                let ((section, ()), _) = TcpSection::read(tree, name, |_, _| ());
+                Self { sandbox: sandbox::directives(section.sandbox), ..Self::default() }
+            }
+            Kind::Udp => {
+                let ((section, ()), _) = UdpSection::read(tree, name, |_, _| ());
+                Self { receive_buffer: Some(section.receive_buffer), ..Self::default() }
+            }
             _ => Self::default(),
         }
     }
@@ -41,11 +56,14 @@ impl Extra {
         let sockets = endpoints
             .filter(|endpoint| matches!(endpoint.listener.address, Address::Unix(_)))
             .map(|endpoint| (endpoint.listener.address, access(endpoint.role)));
-        Self { sockets: sockets.collect(), handlers: section.handlers.clone(), wants: Vec::new() }
+        Self { sockets: sockets.collect(), handlers: section.handlers.clone(), ..Self::default() }
     }
 
     /// Lines for the `[Socket]` of a listener.
     pub(crate) fn socket(&self, text: &mut String, address: &Address) {
+        if let Some(bytes) = self.receive_buffer {
+            line(text, "ReceiveBuffer", &bytes.to_string());
+        }
         let found = self.sockets.iter().find(|(known, _)| known == address);
         let Some((_, (user, group, mode))) = found else { return };
         if let Some(user) = user {
@@ -75,6 +93,7 @@ impl Extra {
             // With users of its own, it could give a file to no group but its own.
             line(&mut text, "PrivateUsers", "no");
         }
+        text.push_str(self.sandbox);
         if !text.is_empty() {
             text.insert_str(0, "\n[Service]\n");
         }

@@ -23,6 +23,7 @@ mod daemons;
 mod gateway;
 mod log;
 mod plan;
+mod sandbox;
 mod write;
 
 pub use plan::{Content, UnitFile, plan};

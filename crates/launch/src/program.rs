@@ -58,8 +58,9 @@ impl Programs {
         let of_kind = match name.kind {
             Kind::Wsgi => "brim-http",
             Kind::Gateway => "brim-gateway",
+            Kind::Tcp => "brim-tcp",
             Kind::Daemons => "brim-daemon",
-            Kind::Tcp | Kind::Udp => return None,
+            Kind::Udp => return None,
         };
         let section = name.section();
         let mut reader = Reader::new(tree, &section);

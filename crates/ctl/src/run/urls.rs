@@ -2,12 +2,37 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use brim_config::{Address, HttpSection, Reader, SectionName, Tree};
+use brim_config::{Address, HttpSection, Kind, Reader, SectionName, Tree};
 
 use super::listen::Listening;
 
-/// Two lines for each listener: its URL, and a curl command.
+/// Two lines for each listener: its address, and a command that tries it.
 pub(super) fn of(tree: &Tree, name: &SectionName, listening: &[Listening]) -> String {
+    match name.kind {
+        Kind::Tcp => {
+            listening.iter().map(|listener| netcat(&listener.address, "", "tcp")).collect()
+        }
+        Kind::Udp => {
+            listening.iter().map(|listener| netcat(&listener.address, "u", "udp")).collect()
+        }
+        Kind::Wsgi | Kind::Gateway | Kind::Daemons => web(tree, name, listening),
+    }
+}
+
+fn netcat(address: &Address, option: &str, scheme: &str) -> String {
+    match address {
+        Address::Tcp(address) => {
+            let address = reachable(*address);
+            let option = if option.is_empty() { String::new() } else { format!("-{option} ") };
+            format!("{scheme}://{address}\n    nc {option}{} {}\n", address.ip(), address.port())
+        }
+        Address::Unix(file) => {
+            format!("{address}\n    nc -{option}U {}\n", quoted(&file.display().to_string()))
+        }
+    }
+}
+
+fn web(tree: &Tree, name: &SectionName, listening: &[Listening]) -> String {
     let (path, arguments) = example(tree, name);
     // A certificate for a try is nobody's.
     let (scheme, trust) = match HttpSection::read(tree, name).0.tls.is_on() {
