@@ -245,7 +245,7 @@ fn environment(r: &mut Reader<'_>) -> Vec<(String, String)> {
     for word in split(r, "environment", &text).unwrap_or_default() {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         match word.split_once('=') {
-            Some((name, _)) if name == "BRIM_STATS" => {
+            Some(("BRIM_STATS", _)) => {
                 r.refuse("environment", "BRIM_STATS is set by Brim");
             }
             Some((name, value))

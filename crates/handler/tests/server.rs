@@ -22,9 +22,11 @@ struct Server {
 impl Server {
     async fn bind(send_spec: &str, recv_spec: &str) -> Self {
         let (mut requests, mut replies) = (PushSocket::new(), SubSocket::new());
-        replies.subscribe("").await.unwrap();
-        let recv_spec = replies.bind(recv_spec).await.unwrap().to_string();
-        let send_spec = requests.bind(send_spec).await.unwrap().to_string();
+        replies.subscribe("").await.expect("a server of the test's own");
+        let recv_spec =
+            replies.bind(recv_spec).await.expect("a server of the test's own").to_string();
+        let send_spec =
+            requests.bind(send_spec).await.expect("a server of the test's own").to_string();
         Self { requests, replies, send_spec, recv_spec }
     }
 
@@ -34,9 +36,9 @@ impl Server {
 
     /// A handler that is connected.
     async fn handler(&self) -> (Requests, Replies) {
-        let (mut requests, replies) =
-            brim_handler::connect(&self.send_spec, &self.recv_spec).unwrap();
-        timeout(PATIENCE, requests.connected()).await.unwrap();
+        let (mut requests, replies) = brim_handler::connect(&self.send_spec, &self.recv_spec)
+            .expect("a server of the test's own");
+        timeout(PATIENCE, requests.connected()).await.expect("a server of the test's own");
         (requests, replies)
     }
 
@@ -53,20 +55,23 @@ impl Server {
                 pause.tick().await;
             }
         };
-        timeout(PATIENCE, tried).await.unwrap();
+        timeout(PATIENCE, tried).await.expect("a server of the test's own");
     }
 
     async fn reply(&mut self) -> String {
-        let message = timeout(PATIENCE, self.replies.recv()).await.unwrap().unwrap();
-        message.try_into().unwrap()
+        let message = timeout(PATIENCE, self.replies.recv())
+            .await
+            .expect("a server of the test's own")
+            .expect("a server of the test's own");
+        message.try_into().expect("a server of the test's own")
     }
 
     async fn close(self) {
         let endpoints = [self.send_spec.parse::<Endpoint>(), self.recv_spec.parse()];
         let Self { mut requests, mut replies, .. } = self;
         let [send, recv] = endpoints.map(Result::unwrap);
-        requests.unbind(send).await.unwrap();
-        replies.unbind(recv).await.unwrap();
+        requests.unbind(send).await.expect("a server of the test's own");
+        replies.unbind(recv).await.expect("a server of the test's own");
         requests.backend().shutdown();
         replies.backend().shutdown();
     }
