@@ -23,6 +23,7 @@ mod files_sending;
 mod handler;
 mod handler_link;
 mod handler_messages;
+mod handler_tungstenite;
 mod handler_websocket;
 mod headers;
 mod heads;
