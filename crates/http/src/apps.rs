@@ -15,7 +15,7 @@ pub(crate) use basic_auth::BasicAuth;
 pub(crate) use compress::Compress;
 pub(crate) use echo::Echo;
 pub(crate) use files::Files;
-pub(crate) use handler::{Handler, Messages, begins_with, speak};
+pub(crate) use handler::{Conf as HandlerConf, Handler, Messages, begins_with, speak};
 pub(crate) use headers::Headers;
 pub(crate) use proxy::Proxy;
 pub(crate) use rate_limit::RateLimit;

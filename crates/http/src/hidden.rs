@@ -73,8 +73,13 @@ fn hides(earlier: &PlannedApp, later: &PlannedApp, scope: &Scope) -> bool {
         && match (earlier.app.claims(), later.app.claims()) {
             (Claims::Everything, Claims::Path(path)) => lets_through(routes, &path),
             (Claims::Everything, _) => {
-                let covered = |route: &RoutePattern| routes.iter().any(|wide| wide.covers(route));
-                routes.is_empty() || (!scope.routes.is_empty() && scope.routes.iter().all(covered))
+                let covered = |route: &RoutePattern| match routes.is_empty() {
+                    // Without routes there are no messages.
+                    true => !route.is_of_messages(),
+                    false => routes.iter().any(|wide| wide.covers(route)),
+                };
+                let all = scope.routes.is_empty() && routes.is_empty();
+                all || (!scope.routes.is_empty() && scope.routes.iter().all(covered))
             }
             (Claims::Path(path), Claims::Path(other)) => {
                 path == other && lets_through(routes, &path)

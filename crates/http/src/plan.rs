@@ -15,6 +15,7 @@ use brim_service::{
 };
 use brim_stats::{Layout, RollUp, Stat};
 
+use crate::apps::HandlerConf;
 use crate::connection;
 use crate::error::ErrorPages;
 use crate::hidden;
@@ -90,7 +91,7 @@ impl Http {
                 let scope = Scope::read(&mut reader);
                 let app = configure(name, &mut reader);
                 if let Some(route) = scope.routes.iter().find(|route| route.is_of_messages())
-                    && !app.takes_messages()
+                    && app.as_handler().is_none()
                 {
                     let why = format!("{route} is for socket messages, which only handlers get");
                     reader.refuse("route", why);
@@ -180,7 +181,7 @@ impl Program for Http {
         if !has_errors(&problems) {
             problems.extend(hidden::hidden(&section.server.name.section(), &apps));
         }
-        let settings = settings(&section, layout);
+        let settings = settings(&section, &apps, layout);
         let (tls, troubles) = TlsPlan::read(&section.tls, protocols(&section));
         problems.extend(troubles.into_iter().map(|trouble| Problem {
             severity: trouble.severity,
@@ -235,7 +236,7 @@ fn error_pages(tree: &Tree, section: &HttpSection, problems: &mut Vec<Problem>) 
     Arc::new(pages)
 }
 
-fn settings(section: &HttpSection, layout: Layout) -> Settings {
+fn settings(section: &HttpSection, apps: &[PlannedApp], layout: Layout) -> Settings {
     let access = match section.access_log {
         AccessLog::File => access_log_file(&section.server.name),
         AccessLog::Journal => AccessOutput::Journal,
@@ -243,14 +244,16 @@ fn settings(section: &HttpSection, layout: Layout) -> Settings {
     };
     let speaks_http2 = section.tls.is_on() && section.http2.on || section.http2.h2c;
     let stream_memory = if speaks_http2 { connection::http2_memory(section) } else { 0 };
-    let settings = Settings::new(&section.server, layout, connection_memory(section), access);
+    let memory = connection_memory(section, apps);
+    let settings = Settings::new(&section.server, layout, memory, access);
     Settings { stream_memory, ..settings }
 }
 
 /// What a connection may make us hold: hyper's buffers, one each way, and what we keep ourselves.
 /// Bodies pass through them, piece by piece, unless an app collects them within its own limit.
-fn connection_memory(section: &HttpSection) -> u64 {
+fn connection_memory(section: &HttpSection, apps: &[PlannedApp]) -> u64 {
     let buffer = section.head_limit.max(SMALLEST_BUFFER) as u64;
     let tls = if section.tls.is_on() { TLS_KEPT } else { 0 };
-    2 * buffer + KEPT + tls
+    let handlers = apps.iter().filter_map(|app| app.app.as_handler()).map(HandlerConf::memory);
+    2 * buffer + KEPT + tls + handlers.max().unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -11,7 +11,8 @@ use brim_stats::Stat;
 
 use crate::app::{App, AppContext, Claims, Request};
 use crate::apps::{
-    BasicAuth, Compress, Echo, Files, Handler, Headers, Proxy, RateLimit, Redirect, Stats,
+    BasicAuth, Compress, Echo, Files, Handler, HandlerConf, Headers, Proxy, RateLimit, Redirect,
+    Stats,
 };
 use crate::body::Response;
 use crate::chain::Next;
@@ -75,8 +76,8 @@ fn configure<A: App>(name: &str, section: &mut Reader<'_>) -> Box<dyn Configured
 
 /// An app whose section was read: shared by the workers.
 pub(crate) trait ConfiguredApp: Send + Sync {
-    /// Whether routes of socket messages mean something to it.
-    fn takes_messages(&self) -> bool;
+    /// Its section, if it is a handler's: then it takes socket messages, too.
+    fn as_handler(&self) -> Option<&HandlerConf>;
 
     fn stats(&self) -> Vec<Stat>;
     fn claims(&self) -> Claims;
@@ -101,8 +102,9 @@ struct Configured<A: App> {
 }
 
 impl<A: App> ConfiguredApp for Configured<A> {
-    fn takes_messages(&self) -> bool {
-        TypeId::of::<A>() == TypeId::of::<Handler>()
+    fn as_handler(&self) -> Option<&HandlerConf> {
+        let conf: &dyn Any = &*self.conf;
+        conf.downcast_ref()
     }
 
     fn stats(&self) -> Vec<Stat> {

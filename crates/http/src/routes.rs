@@ -14,6 +14,9 @@ use crate::plan::{HttpPlan, PlannedApp};
 pub(crate) fn explain(plan: &HttpPlan, method: &str, url: &str) -> Result<String, NotARequest> {
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| NotARequest::Method(method.to_owned()))?;
+    if url.starts_with(['@', '<']) {
+        return Ok(explain_message(plan, url));
+    }
     let target = target(url).ok_or_else(|| NotARequest::Url(url.to_owned()))?;
     let host = target.authority().and_then(|authority| HostName::parse(authority.as_str()));
     let mut lines = Vec::new();
@@ -34,18 +37,48 @@ pub(crate) fn explain(plan: &HttpPlan, method: &str, url: &str) -> Result<String
         Ok(_) => walk(&plan.apps, host.as_ref(), &shown, &mut lines),
     }
     let host = host.map_or(String::new(), |host| format!(", host {host}"));
-    let mut text = format!("[{}] {method} {shown}{host}\n", plan.section.server.name.section());
+    Ok(table(plan, &format!("{method} {shown}{host}"), &lines))
+}
+
+fn table(plan: &HttpPlan, request: &str, lines: &[[String; 3]]) -> String {
+    let mut text = format!("[{}] {request}\n", plan.section.server.name.section());
     let width = |column: usize| {
         let cells = lines.iter().filter_map(|line| line.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let (first, second) = (width(0), width(1));
-    for [name, what, why] in &lines {
+    for [name, what, why] in lines {
         let line = format!("  {name:first$}  {what:second$}  {why}");
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    Ok(text)
+    text
+}
+
+/// The same for a socket message, whose path begins with `@` or `<`.
+fn explain_message(plan: &HttpPlan, path: &str) -> String {
+    let routes = plan.apps.iter().enumerate().filter(|(_, app)| app.app.as_handler().is_some());
+    let routes = routes.flat_map(|(at, app)| app.scope.routes.iter().map(move |route| (at, route)));
+    let matching = routes.filter(|(_, route)| route.matches(path.as_bytes()));
+    // Of the longest ones the first.
+    let found = matching.min_by_key(|(_, route)| std::cmp::Reverse(route.prefix().len()));
+    let mut lines = Vec::new();
+    for (at, app) in plan.apps.iter().enumerate() {
+        let (what, why) = match found {
+            Some((winner, route)) if winner == at => ("answers", format!("by route {route}")),
+            _ if app.app.as_handler().is_none() => {
+                ("passes it on", "socket messages are for handlers".to_owned())
+            }
+            _ => ("passes it on", format!("is for route {}", list(&app.scope.routes))),
+        };
+        lines.push([app.name.clone(), what.to_owned(), why]);
+    }
+    if found.is_none() {
+        let status = title(StatusCode::NOT_FOUND);
+        lines.push(["(end)".to_owned(), "answers".to_owned(), status]);
+    }
+    let kind = if path.starts_with('@') { "JSON" } else { "XML" };
+    table(plan, &format!("{kind} {path}"), &lines)
 }
 
 /// What people type: a path, a URL, or one without its `http://`.

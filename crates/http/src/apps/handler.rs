@@ -33,11 +33,11 @@ mod messages;
 mod socket;
 mod upload;
 
-use conf::Conf;
 use head::Outgoing;
 use link::{Answer, Failure, Gateway, NotBegun, Open};
 use upload::Upload;
 
+pub(crate) use conf::Conf;
 pub(crate) use messages::{Messages, begins_with, speak};
 
 /// How often a request is tried again that nothing has read.
@@ -233,7 +233,7 @@ fn is_unread(failure: Failure) -> bool {
 impl Handler {
     /// Sends a request's head over a link that takes it.
     async fn begin(&self, outgoing: &Outgoing, upload: &Upload) -> Result<Open, Error> {
-        let line = self.gateway.line(self.conf.keys.gateway_wait).await;
+        let line = self.gateway.line(self.conf.gateway_wait).await;
         let line = line.map_err(|link::NoLink| self.shared.answer(HandlerFailure::NoGateway, 0))?;
         poll_fn(|cx| line.poll_room(cx)).await;
         let (name, length) = (&*self.shared.name, upload.length());
@@ -269,8 +269,7 @@ impl Handler {
             return download::response(&self.shared, outgoing, open, answer, upload);
         }
         self.shared.upgrades.incr();
-        let keys = self.conf.keys.clone();
-        socket::response(&self.shared, outgoing, open, answer, keys)
+        socket::response(&self.shared, outgoing, open, answer, self.conf.clone())
     }
 
     fn failed(&self, failure: Failure) -> Error {

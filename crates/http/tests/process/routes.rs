@@ -18,6 +18,43 @@ const SITE: &str = "apps = secret echo img any stats\n\
     [any]\ncall = where\nhost = example.com\n";
 
 #[test]
+fn routes_tells_who_gets_a_socket_message() {
+    const CHAT: &str = "apps = echo chat feed\n\
+        [chat]\ncall = handler\nroute = /chat @chat @\nsend_spec = ipc:///a\nrecv_spec = ipc:///b\n\
+        [feed]\ncall = handler\nroute = @chat/feed <feed\nsend_spec = ipc:///c\nrecv_spec = ipc:///d\n[gateway]\n";
+    for (url, expected) in [
+        (
+            "@chat/feed/x",
+            "[wsgi] JSON @chat/feed/x\n\
+             \x20 echo  passes it on  socket messages are for handlers\n\
+             \x20 chat  passes it on  is for route /chat @chat @\n\
+             \x20 feed  answers       by route @chat/feed\n",
+        ),
+        (
+            "<other",
+            "[wsgi] XML <other\n\
+             \x20 echo   passes it on  socket messages are for handlers\n\
+             \x20 chat   passes it on  is for route /chat @chat @\n\
+             \x20 feed   passes it on  is for route @chat/feed <feed\n\
+             \x20 (end)  answers       404 Not Found\n",
+        ),
+    ] {
+        let (code, stdout, stderr) = said(&["--routes", "GET", url], CHAT);
+        assert_eq!((code, stdout.as_str()), (Some(0), expected), "{stderr}");
+    }
+}
+
+#[test]
+fn what_takes_all_requests_hides_no_messages() {
+    let text = "apps = all chat\n[all]\ncall = proxy\nupstream = 127.0.0.1:1\n\
+        [chat]\ncall = handler\nroute = /chat @chat\nsend_spec = ipc:///a\nrecv_spec = ipc:///b\n[gateway]\n";
+    let (code, stdout, stderr) = said(&["--check"], text);
+    let said = format!("{stdout}{stderr}");
+    assert!(code == Some(0) && said.contains("no request gets here by /chat: [all]"), "{said}");
+    assert!(!said.contains("by @chat"), "{said}");
+}
+
+#[test]
 fn routes_tells_who_answers_and_why_the_others_do_not() {
     for (method, url, expected) in [
         (

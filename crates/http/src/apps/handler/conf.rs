@@ -4,24 +4,20 @@ use std::time::Duration;
 use brim_config::{HandlerSection, Reader, SizeWithin, Timeout};
 use serde::Deserialize;
 
+use super::{link, socket, upload};
+
 /// What a front end reads of a handler's section.
 #[derive(Debug)]
 pub(crate) struct Conf {
     /// Where its gateway listens for links.
     pub(super) link: PathBuf,
-    pub(super) keys: Keys,
-}
-
-/// The keys that are the front end's, and those that both have.
-#[derive(Clone, Debug)]
-pub(super) struct Keys {
     /// `gateway_wait`: time that a request waits for the link to the gateway, then 503; default 2s.
     pub(super) gateway_wait: Duration,
-    /// `max_message`, for WebSockets: beyond it close code 1009.
+    /// The gateway's `max_message`, for WebSockets: beyond it close code 1009.
     pub(super) max_message: u64,
     /// `socket_max_message`: size of a JSON or XML socket message with its NUL, 16 to 1M, and not above
     /// `max_message`; default 64K.
-    pub(super) max_socket_message: usize,
+    pub(super) socket_max_message: usize,
     /// `websocket_ping`: `answer` or `pass`, whether a client's ping is answered here or goes to the handler;
     /// default `answer`.
     pub(super) ping: Pings,
@@ -51,9 +47,19 @@ impl Conf {
         // Without it there is a problem, and nothing is served.
         let section = HandlerSection::take(r);
         let max_message = section.as_ref().map_or(0, |section| section.max_message);
-        let max_socket_message = max_message.min(usize::try_from(socket).unwrap_or(usize::MAX));
-        let max_message = max_message as u64;
-        let keys = Keys { gateway_wait, max_message, max_socket_message, ping, silence };
-        Self { link: section.map(|section| section.link).unwrap_or_default(), keys }
+        Self {
+            link: section.map(|section| section.link).unwrap_or_default(),
+            gateway_wait,
+            max_message: max_message as u64,
+            socket_max_message: max_message.min(usize::try_from(socket).unwrap_or(usize::MAX)),
+            ping,
+            silence,
+        }
+    }
+
+    /// Bytes that a client may make us hold: of its body or its messages, and of what it does not take.
+    pub(crate) fn memory(&self) -> u64 {
+        let message = self.socket_max_message.max(socket::PIECE) as u64;
+        u64::from(link::CREDIT) + upload::SMALL.max(message)
     }
 }

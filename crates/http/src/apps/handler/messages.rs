@@ -67,12 +67,12 @@ impl Messages {
     }
 
     fn longest_message(&self) -> usize {
-        let limits = self.routes.iter().map(|(_, one)| one.conf.keys.max_socket_message);
+        let limits = self.routes.iter().map(|(_, one)| one.conf.socket_max_message);
         limits.max().unwrap_or_default()
     }
 
     fn silence(&self) -> Duration {
-        let times = self.routes.iter().map(|(_, one)| one.conf.keys.silence);
+        let times = self.routes.iter().map(|(_, one)| one.conf.silence);
         times.max().unwrap_or_default()
     }
 }
@@ -332,7 +332,7 @@ impl Speaker {
         };
         let shared = &handler.shared;
         shared.requests.incr();
-        let line = handler.gateway.line(handler.conf.keys.gateway_wait).await;
+        let line = handler.gateway.line(handler.conf.gateway_wait).await;
         let line = line.map_err(|_| {
             drop(shared.failed(HandlerFailure::NoGateway));
             Ended::Cut

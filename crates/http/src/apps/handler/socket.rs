@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use http::header;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::Shared;
-use super::conf::{Keys, Pings};
+use super::conf::{Conf, Pings};
 use super::head::{self, Outgoing};
 use super::link::{Answer, Failure, Open, Piece, message_bytes};
 use crate::apps::proxy::Timer;
@@ -28,7 +29,7 @@ use crate::error::{Error, HandlerFailure};
 use crate::upgrade::Upgraded;
 
 /// Bytes that are read at once.
-const PIECE: usize = 16 * 1024;
+pub(super) const PIECE: usize = 16 * 1024;
 /// Credit that any control frame fits into.
 const LEAST: u32 = 128;
 /// How long a handler may take to answer a client's close frame, and a client ours.
@@ -47,7 +48,7 @@ pub(super) fn response(
     outgoing: &Outgoing,
     open: Open,
     answer: Answer,
-    keys: Keys,
+    conf: Arc<Conf>,
 ) -> Result<Response, Error> {
     let compressed = answer.headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS);
     let response = head::response(answer);
@@ -59,7 +60,7 @@ pub(super) fn response(
         // DRAIN: the client hears of it, and has the rest of `drain_tunnel` to say goodbye.
         let drain = times.drain_tunnel.mul_f64(0.8);
         let open = Guarded { open, lifecycle: lifecycle.clone() };
-        let terms = Terms { keys, compressed, write: times.write };
+        let terms = Terms { conf, compressed, write: times.write };
         let mut socket = Socket::new(client, open, handler, terms);
         let ended = {
             let mut drained = pin!(async {
@@ -94,7 +95,7 @@ impl Drop for Guarded {
 
 /// What a WebSocket is like.
 struct Terms {
-    keys: Keys,
+    conf: Arc<Conf>,
     /// The handler has agreed on an extension.
     compressed: bool,
     /// How long a client may take nothing.
@@ -118,7 +119,7 @@ struct Socket {
     client: Upgraded,
     open: Guarded,
     handler: Rc<Shared>,
-    ping: Pings,
+    conf: Arc<Conf>,
     frames: ClientFrames,
     /// What was read and not used: the beginning of a frame, or what there is no credit for.
     input: Vec<u8>,
@@ -133,20 +134,18 @@ struct Socket {
     own: Vec<u8>,
     /// The client's close frame came.
     closed: bool,
-    silence: Duration,
     write: Duration,
     timer: Timer,
 }
 
 impl Socket {
     fn new(client: Upgraded, open: Guarded, handler: Rc<Shared>, terms: Terms) -> Self {
-        let Terms { keys, compressed, write } = terms;
+        let Terms { conf, compressed, write } = terms;
         Self {
             client,
             open,
             handler,
-            ping: keys.ping,
-            frames: ClientFrames::new(keys.max_message, compressed),
+            frames: ClientFrames::new(conf.max_message, compressed),
             input: Vec::new(),
             control: None,
             piece: Bytes::new(),
@@ -154,9 +153,9 @@ impl Socket {
             pong: None,
             own: Vec::new(),
             closed: false,
-            silence: keys.silence,
             write,
-            timer: Timer::new(keys.silence),
+            timer: Timer::new(conf.silence),
+            conf,
         }
     }
 
@@ -178,8 +177,8 @@ impl Socket {
         let waits = !self.piece.is_empty() || !self.own.is_empty();
         let time = match (self.closed, waits) {
             (true, _) => CLOSING,
-            (false, true) => self.write.min(self.silence),
-            (false, false) => self.silence,
+            (false, true) => self.write.min(self.conf.silence),
+            (false, false) => self.conf.silence,
         };
         // After its close frame nothing that a client sends buys it time.
         if moved && !self.closed {
@@ -343,7 +342,7 @@ impl Socket {
 
     fn control(&mut self, control: Control) {
         match control.flags {
-            Flags::PING if self.ping == Pings::Answer => {
+            Flags::PING if self.conf.ping == Pings::Answer => {
                 // RFC 6455 section 5.5.3: of several pings only the last needs an answer.
                 self.pong = Some(control);
             }

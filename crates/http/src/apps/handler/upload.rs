@@ -11,7 +11,7 @@ use crate::error::Error;
 
 /// Bodies up to so many bytes are read before their request is sent: most are here with it, and then all
 /// goes out at once. A gateway, too, waits for the whole of a small one.
-const SMALL: u64 = 16 * 1024;
+pub(super) const SMALL: u64 = 16 * 1024;
 
 /// A request's body on its way to the gateway.
 pub(super) struct Upload {
