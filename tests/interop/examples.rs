@@ -12,7 +12,7 @@ use crate::setup::{eventually, example};
 const TEXT: u8 = 0x81;
 
 /// A server with one section, `app`, and this handler; arguments before the endpoints.
-fn start(kind: Kind, handler: &str, arguments: &[&str]) -> (Server, Process) {
+pub(crate) fn start(kind: Kind, handler: &str, arguments: &[&str]) -> (Server, Process) {
     let section = Section { name: "app", protocol: "json", is_ipc: false, keys: "" };
     let server = Server::start(kind, &[section], false);
     let mut command = match handler.ends_with(".py") {

@@ -4,6 +4,7 @@
 //! Skipped where `python3` has no `zmq` (Debian: python3-zmq) or there is no Mongrel2 (mongrel2-core).
 #![forbid(unsafe_code)]
 
+mod browser;
 mod client;
 mod examples;
 mod exchange;
@@ -57,6 +58,12 @@ const BRIM: [(&str, Run); 3] = [
     ("workers_come_and_go_under_load", workers::come_and_go),
 ];
 
+/// With a client library that is not ours.
+const RULES: (&str, Run) = ("the_rules_of_websockets_are_kept", websocket::rules_are_kept);
+
+const BROWSER: (&str, RunExample) =
+    ("two_windows_of_a_browser_chat_and_one_is_closed", browser::two_windows_chat);
+
 const EXAMPLES: [(&str, RunExample); 7] = [
     ("the_example_dump", examples::dump),
     ("the_example_chat_in_rust", examples::chat_in_rust),
@@ -71,10 +78,14 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let has_pyzmq = runs("python3", &["-c", "import zmq"]);
     let has_mongrel2 = runs("m2sh", &["version"]);
+    let has_chromium = runs("chromedriver", &["--version"]) && runs("chromium", &["--version"]);
+    let has_websockets = websocket::python_with_websockets().is_some();
     let has_brim = server::program_beside("brim-gateway").exists();
     for (is_there, missing, package) in [
         (has_pyzmq, "python3 has no module zmq", "python3-zmq"),
         (has_mongrel2, "there is no mongrel2", "mongrel2-core"),
+        (has_websockets, "python3 has no module websockets", "python3-websockets"),
+        (has_chromium, "there is no browser", "chromium chromium-driver"),
         (has_brim, "brim-gateway is not built", "nothing: cargo build --workspace"),
     ] {
         if !is_there {
@@ -82,9 +93,9 @@ fn main() -> ExitCode {
         }
     }
     let mut trials = Vec::new();
-    let mut add = |name: String, kind: Kind, wants_python: bool, run: Box<dyn FnOnce() + Send>| {
+    let mut add = |name: String, kind: Kind, is_possible: bool, run: Box<dyn FnOnce() + Send>| {
         let has_server = if kind == Kind::Brim { has_brim } else { has_mongrel2 };
-        let is_there = has_server && (!wants_python || has_pyzmq);
+        let is_there = has_server && is_possible;
         let trial = Trial::test(name, move || {
             run();
             Ok(())
@@ -96,15 +107,24 @@ fn main() -> ExitCode {
             let is_python = witness == Witness::Pyzmq;
             let python = PYTHON.iter().filter(|_| is_python);
             let brim = BRIM.iter().filter(|_| kind == Kind::Brim);
+            if kind == Kind::Brim {
+                let (name, run) = RULES;
+                let run = Box::new(move || run(&Setup { kind, witness }));
+                let is_possible = has_websockets && (!is_python || has_pyzmq);
+                add(format!("{name}_{server}_{library}"), kind, is_possible, run);
+            }
             for (name, run) in ALL.iter().chain(python).chain(brim) {
                 let name = format!("{name}_{server}_{library}");
-                add(name, kind, is_python, Box::new(move || run(&Setup { kind, witness })));
+                let is_possible = !is_python || has_pyzmq;
+                add(name, kind, is_possible, Box::new(move || run(&Setup { kind, witness })));
             }
         }
         for (name, run) in EXAMPLES {
-            let is_python = name.ends_with("python");
-            add(format!("{name}_{server}"), kind, is_python, Box::new(move || run(kind)));
+            let is_possible = !name.ends_with("python") || has_pyzmq;
+            add(format!("{name}_{server}"), kind, is_possible, Box::new(move || run(kind)));
         }
+        let (name, run) = BROWSER;
+        add(format!("{name}_{server}"), kind, has_chromium, Box::new(move || run(kind)));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,6 +1,8 @@
-//! WebSockets; `websockets.py` goes through the rules one by one.
+//! WebSockets; `websockets_rules.py` goes through the rules one by one.
 
-use crate::server::Kind;
+use std::process::Command;
+
+use crate::server::{Kind, Section, Server};
 use crate::setup::{Setup, eventually, heard};
 
 const TEXT: u8 = 0x81;
@@ -56,4 +58,32 @@ pub(crate) fn an_end_is_told_of(setup: &Setup) {
             ends(&[b"\xc1\x81\0\0\0\0x"]);
         }
     });
+}
+
+/// An independent client, which keeps the rules in some cases and breaks them in others.
+pub(crate) fn rules_are_kept(setup: &Setup) {
+    // By the front end or by the handler, a ping is answered once.
+    for ping in ["answer", "pass"] {
+        let keys = format!("max_message = 256K\nwebsocket_ping = {ping}\n");
+        let section = Section { keys: keys.leak(), ..crate::server::BOTH[1] };
+        setup.with(&[section], false, |server: &Server, section| {
+            let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
+            let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/websockets_rules.py");
+            let path = format!("/{section}/socket");
+            let mut command = Command::new(python_with_websockets().expect("the library"));
+            let output = command.args([rules, &host, &port, &path, "262144"]).output();
+            let output = output.expect("python3");
+            let said = String::from_utf8_lossy(&output.stdout);
+            let error = String::from_utf8_lossy(&output.stderr);
+            println!("websocket_ping = {ping}: {said}");
+            assert!(output.status.success(), "websocket_ping = {ping}:\n{said}{error}");
+        });
+    }
+}
+
+/// Debian's own, though there may be another one before it.
+pub(crate) fn python_with_websockets() -> Option<&'static str> {
+    ["/usr/bin/python3", "python3"]
+        .into_iter()
+        .find(|python| crate::runs(python, &["-c", "import websockets"]))
 }
