@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use super::FileRange;
 
 /// Most bytes of a file that the kernel is asked to send at once.
-const SPAN: usize = 512 * 1024;
+const SPAN: usize = 1024 * 1024;
 
 /// What stands for the bytes of a file where hyper wants to see some. Nobody reads it, so it costs address space
 /// and no memory.

@@ -5,11 +5,14 @@ use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
+use std::time::Instant;
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::body::Window;
+
+mod seen;
 
 /// Between two places that are asked whether they are in memory. Whatever reads a file reads ahead
 /// further than this.
@@ -68,6 +71,10 @@ impl Outgoing {
 pub(super) fn in_memory(window: &Window, wanted: u64) -> io::Result<u64> {
     let (start, end) = (window.offset(), window.offset() + wanted);
     let mut at = start.max(window.warm.get());
+    let now = Instant::now();
+    if at >= end || seen::is_seen(&window.file, &(start..end), now) {
+        return Ok(wanted);
+    }
     while at < end {
         match preadv2(&window.file, &mut [IoSliceMut::new(&mut [0])], at, ReadWriteFlags::NOWAIT) {
             Ok(_) => at = (at + STRIDE).min(end),
@@ -76,6 +83,9 @@ pub(super) fn in_memory(window: &Window, wanted: u64) -> io::Result<u64> {
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+    if at >= end {
+        seen::note(&window.file, start..end, now);
     }
     Ok(at.min(end) - start)
 }
