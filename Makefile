@@ -18,7 +18,7 @@ nextest  := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 build_packages := build-essential
 deb_packages   := $(build_packages) debhelper dpkg-dev fakeroot
 test_packages  := $(deb_packages) chromium chromium-driver curl dbus-daemon dbus-bin debian-archive-keyring iproute2 \
-	lintian man-db mandoc mmdebstrap mongrel2-core python3 python3-websockets python3-zmq slowhttptest systemd-container util-linux wrk
+	lintian logrotate man-db mandoc mmdebstrap mongrel2-core python3 python3-websockets python3-zmq slowhttptest systemd-container util-linux wrk
 # Apart from them: nginx comes with a service that starts when it is installed.
 bench_packages := $(build_packages) mongrel2-core nginx-light slowhttptest wrk
 

@@ -1,5 +1,8 @@
 //! Where access lines go, and what they look like there.
 
+use std::path::Path;
+use std::process::Command;
+
 use crate::support::{Home, eventually, get, serve, serve_trial};
 
 #[test]
@@ -138,5 +141,45 @@ fn a_log_that_was_moved_is_opened_anew_without_a_word_and_no_line_is_lost() {
     eventually("all lines", || {
         let lines = |path| std::fs::read_to_string(path).unwrap().lines().count();
         (lines(&old) + lines(&log) == sent).then_some(())
+    });
+}
+
+/// The package's own file, save for where the logs are and whose.
+#[test]
+fn logrotate_moves_and_compresses_and_no_line_is_lost() {
+    let logrotate = Path::new("/usr/sbin/logrotate");
+    if !logrotate.exists() || !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: needs logrotate, and root");
+        return;
+    }
+    let daemon = serve("apps = echo");
+    let log = daemon.access_log();
+    let logs = log.parent().unwrap();
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/logrotate/brim");
+    let rules = std::fs::read_to_string(rules).unwrap();
+    assert!(rules.contains("/var/log/brim/") && rules.contains("su brim brim"), "{rules}");
+    let rules = rules.replace("/var/log/brim", logs.to_str().unwrap());
+    let rules = daemon.home.write("logrotate", &rules.replace("su brim brim", "su root root"));
+    let mut sent = 0;
+    for _ in 0..3 {
+        eventually("a line in a new file", || {
+            get(&daemon, "/echo");
+            sent += 1;
+            std::fs::metadata(&log).is_ok_and(|file| file.len() > 0).then_some(())
+        });
+        let mut rotate = Command::new(logrotate);
+        rotate.arg("--force").arg("--state").arg(daemon.home.path("state")).arg(&rules);
+        let output = rotate.output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        assert!(!log.exists());
+    }
+    let old = |suffix: &str| format!("{}.{suffix}", log.display());
+    let unpacked = |suffix| {
+        let output = Command::new("zcat").arg("--force").arg(old(suffix)).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().count()
+    };
+    eventually("all lines", || {
+        (["1", "2.gz", "3.gz"].map(unpacked).iter().sum::<usize>() == sent).then_some(())
     });
 }
