@@ -20,7 +20,7 @@ deb_packages   := $(build_packages) debhelper dpkg-dev fakeroot
 test_packages  := $(deb_packages) chromium chromium-driver curl dbus-daemon dbus-bin debian-archive-keyring iproute2 \
 	lintian logrotate man-db mandoc mmdebstrap mongrel2-core python3 python3-websockets python3-zmq slowhttptest systemd-container util-linux wrk
 # Apart from them: nginx comes with a service that starts when it is installed.
-bench_packages := $(build_packages) mongrel2-core nginx-light slowhttptest wrk
+bench_packages := $(build_packages) mongrel2-core nginx-light python3-zmq slowhttptest wrk
 
 .PHONY: help run test fmt fmt-check lint unit doc deb system-test bench setup setup-bench setup-build setup-deb clean
 
@@ -81,7 +81,7 @@ system-test: setup
 
 # PARTS="small tls" measures only these; bench/README.md lists them.
 bench: setup-bench
-	$(CARGO) build --locked --release -p brim-http -p brim-bench --bins
+	$(CARGO) build --locked --release -p brim-http -p brim-gateway -p brim-bench --bins
 	$(CARGO_TARGET_DIR)/release/brim-bench $(PARTS)
 
 # Installs by apt what is missing of the packages named; says what to do when not root.

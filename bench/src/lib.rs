@@ -4,6 +4,7 @@
 //! main -> contest (rounds in turn) -> load (wrk)       -> report
 //!      -> idle    (connections)    -> client            |
 //!      -> slow    (attacks)        -> steady ----------->+
+//!      -> handlers, sockets        -> load, rate ------->+
 //!                    |
 //!                 site, peers -> server
 //! ```
@@ -11,12 +12,15 @@
 
 pub mod client;
 pub mod contest;
+pub mod handlers;
 pub mod idle;
 pub mod load;
 pub mod peers;
+pub mod rate;
 pub mod server;
 pub mod site;
 pub mod slow;
+pub mod sockets;
 pub mod steady;
 
 /// The middle one.

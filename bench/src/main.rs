@@ -8,18 +8,19 @@ use std::io;
 use std::process::ExitCode;
 
 use brim_bench::contest::{self, CONNECTIONS, Contestant, Measure, Rounds};
+use brim_bench::handlers;
 use brim_bench::idle::Idle;
 use brim_bench::peers::nginx::{self, Tuning};
 use brim_bench::peers::{ECHO, Front, Task, WORKERS, bare, brim, mongrel2};
 use brim_bench::site::{LARGE, SMALL, Site};
-use brim_bench::slow;
+use brim_bench::{slow, sockets};
 
 /// Connections that say nothing.
 const IDLE: usize = 10_000;
 
 /// What can be measured.
 type Part = fn(&Site, Rounds) -> io::Result<()>;
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("echo", echo),
     ("small", small),
     ("large", large),
@@ -27,6 +28,7 @@ const PARTS: [(&str, Part); 7] = [
     ("tls", tls),
     ("idle", idle),
     ("slow", slow),
+    ("handler", handler),
 ];
 
 fn main() -> ExitCode {
@@ -150,6 +152,12 @@ fn idle(site: &Site, _: Rounds) -> io::Result<()> {
         println!();
     }
     Ok(())
+}
+
+/// One whose clients wait for programs behind it.
+fn handler(site: &Site, rounds: Rounds) -> io::Result<()> {
+    handlers::run(site, rounds)?;
+    sockets::run(site, IDLE)
 }
 
 fn slow(site: &Site, _: Rounds) -> io::Result<()> {

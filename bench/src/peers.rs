@@ -64,6 +64,27 @@ pub fn brim(site: &Site, front: Front, task: Task) -> io::Result<Server> {
     Server::start(&mut command, address)
 }
 
+/// `brim-http` and `brim-gateway` with a handler for everything at these endpoints, requests and replies.
+pub fn brim_with_handler(site: &Site, specs: [SocketAddr; 2]) -> io::Result<Vec<Server>> {
+    let address = free_address()?;
+    let folder = site.folder_for(&format!("brim-{}", address.port()))?;
+    let [send, recv] = specs;
+    let config = format!(
+        "[wsgi]\nlisten = {address}\nworkers = {WORKERS}\napps = all\n[gateway]\nlink = {}\n\
+         [all]\ncall = handler\nsend_spec = tcp://{send}\nrecv_spec = tcp://{recv}\n",
+        folder.join("link").display()
+    );
+    let path = folder.join("brim.conf");
+    std::fs::write(&path, config)?;
+    let start = |name: &str, section: &str, address| {
+        let mut command = Command::new(program(name)?);
+        command.arg("--config").arg(&path).arg(section).env("LOGS_DIRECTORY", &folder);
+        Server::start(&mut command, address)
+    };
+    let gateway = start("brim-gateway", "gateway", send)?;
+    Ok(vec![start("brim-http", "wsgi", address)?, gateway])
+}
+
 /// Nothing but hyper: see `bin/bare-hyper.rs`. It has no access log.
 pub fn bare(site: &Site, front: Front) -> io::Result<Server> {
     let address = free_address()?;

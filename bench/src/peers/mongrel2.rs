@@ -1,6 +1,7 @@
 //! Mongrel2 as Debian packages it: one process, its configuration loaded by m2sh.
 
 use std::io;
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use crate::server::{Server, free_address};
@@ -8,8 +9,23 @@ use crate::site::Site;
 
 /// Starts it for the site's files, which it wants below its own root.
 pub fn start(site: &Site) -> io::Result<Server> {
+    let files =
+        "Dir(base='files/', index_file='index.html', default_ctype='application/octet-stream')";
+    serve(site, files)
+}
+
+/// Starts it with a handler for everything at these endpoints, requests and replies.
+pub fn start_with_handler(site: &Site, specs: [SocketAddr; 2]) -> io::Result<Server> {
+    let [send, recv] = specs;
+    let handler = format!(
+        "Handler(send_spec='tcp://{send}', send_ident='bench', recv_spec='tcp://{recv}', recv_ident='')"
+    );
+    serve(site, &handler)
+}
+
+fn serve(site: &Site, target: &str) -> io::Result<Server> {
     let address = free_address()?;
-    let folder = site.folder_for("mongrel2")?;
+    let folder = site.folder_for(&format!("mongrel2-{}", address.port()))?;
     for name in ["logs", "run", "tmp", "files"] {
         std::fs::create_dir(folder.join(name))?;
     }
@@ -24,10 +40,10 @@ pub fn start(site: &Site) -> io::Result<Server> {
     chroot="{folder}", pid_file="/run/mongrel2.pid",
     access_log="/logs/access.log", error_log="/logs/error.log",
     hosts=[Host(name="localhost", routes={{
-        '/': Dir(base='files/', index_file='index.html', default_ctype='application/octet-stream')
+        '/': {target}
     }})]
 )
-settings = {{"server.daemonize": 0}}
+settings = {{"server.daemonize": 0, "superpoll.max_fd": 20000}}
 servers = [main]
 "#,
         ip = address.ip(),

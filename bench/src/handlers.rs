@@ -1,0 +1,193 @@
+//! Servers between clients and a handler: the same handler for Brim and for Mongrel2.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::contest::{CONNECTIONS, Rounds};
+use crate::load::wrk;
+use crate::median;
+use crate::peers::{brim_with_handler, mongrel2};
+use crate::rate::{self, Asked};
+use crate::server::{Server, free_address, program};
+use crate::site::Site;
+
+/// Requests a second at the fixed rate.
+const RATE: u32 = 5000;
+/// Clients that one message goes to.
+pub const WAITING: u32 = 100;
+
+/// What answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// `handlers/hello.py`, by libzmq.
+    Python,
+    /// `bin/hello-handler.rs`, by the crate `zeromq`.
+    Rust,
+}
+
+/// A server, all of its programs, and its handler.
+#[derive(Debug)]
+pub struct Served {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    servers: Vec<Server>,
+    handler: Child,
+}
+
+impl Served {
+    /// Front end, gateway and handler.
+    pub fn brim(site: &Site, handler: Handler) -> io::Result<Self> {
+        let specs = [free_address()?, free_address()?];
+        let servers = brim_with_handler(site, specs)?;
+        Self::start(servers, specs, handler)
+    }
+
+    /// Mongrel2 and handler.
+    pub fn mongrel2(site: &Site, handler: Handler) -> io::Result<Self> {
+        let specs = [free_address()?, free_address()?];
+        Self::start(vec![mongrel2::start_with_handler(site, specs)?], specs, handler)
+    }
+
+    /// The first of the servers is the one that clients connect to.
+    fn start(servers: Vec<Server>, specs: [SocketAddr; 2], handler: Handler) -> io::Result<Self> {
+        let mut command = match handler {
+            Handler::Python => {
+                let mut command = Command::new("python3");
+                command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/handlers/hello.py"));
+                command
+            }
+            Handler::Rust => Command::new(program("hello-handler")?),
+        };
+        command.args(specs.map(|spec| format!("tcp://{spec}"))).arg(WAITING.to_string());
+        let handler = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        let address = servers.first().map(|server| server.address);
+        let address = address.ok_or_else(|| io::Error::other("no server"))?;
+        let served = Self { address, servers, handler };
+        served.wait_for_handler()?;
+        Ok(served)
+    }
+
+    /// Until a request is answered: Brim says 503 before, Mongrel2 nothing.
+    fn wait_for_handler(&self) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            let mut stream = TcpStream::connect(self.address)?;
+            stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+            if rate::exchange(&mut stream, "/").is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Err(io::Error::other("the handler does not answer"))
+    }
+
+    /// Processor time of the server's programs, not of the handler.
+    fn busy(&self) -> io::Result<Duration> {
+        self.servers.iter().map(Server::busy).sum()
+    }
+
+    /// Resident memory of each of the server's programs, in bytes.
+    pub fn resident(&self) -> io::Result<Vec<u64>> {
+        self.servers.iter().map(Server::resident).collect()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.handler.kill();
+        let _ = self.handler.wait();
+    }
+}
+
+/// What a round shows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Answers per second under full load.
+    rate: f64,
+    /// Milliseconds that 99 of 100 of them took at most.
+    p99: f64,
+    /// Microseconds of processor time per answer at the fixed rate.
+    cost: f64,
+    /// Answers per second, of one message to many.
+    deliveries: f64,
+}
+
+/// What is wanted of Brim, as parts of what Mongrel2 does.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    rate: f64,
+    p99: Option<f64>,
+    cost: Option<f64>,
+    deliveries: Option<f64>,
+}
+
+/// All tables.
+pub fn run(site: &Site, rounds: Rounds) -> io::Result<()> {
+    for (handler, wanted) in [
+        (
+            Handler::Python,
+            Wanted { rate: 1.6, p99: Some(0.6), cost: Some(0.5), deliveries: Some(2.0) },
+        ),
+        (Handler::Rust, Wanted { rate: 1.8, p99: None, cost: None, deliveries: None }),
+    ] {
+        let brim = Served::brim(site, handler)?;
+        let mongrel2 = Served::mongrel2(site, handler)?;
+        let mut seen = Vec::new();
+        for _ in 0..rounds.count {
+            seen.push((round(&brim, handler, rounds)?, round(&mongrel2, handler, rounds)?));
+        }
+        print(handler, wanted, &seen);
+    }
+    Ok(())
+}
+
+fn round(served: &Served, handler: Handler, rounds: Rounds) -> io::Result<Seen> {
+    let url = format!("http://{}/", served.address);
+    let load = wrk(&url, CONNECTIONS, rounds.seconds)?;
+    let time = Duration::from_secs(u64::from(rounds.seconds));
+    let before = served.busy()?;
+    let asked = rate::ask(served.address, CONNECTIONS, RATE, time)?;
+    let cost = served.busy()?.saturating_sub(before).as_secs_f64() * 1e6 / asked.count as f64;
+    let deliveries = match handler {
+        Handler::Python => {
+            let Asked { count, time } = rate::wait_together(served.address, WAITING, time)?;
+            count as f64 / time.as_secs_f64()
+        }
+        Handler::Rust => f64::NAN,
+    };
+    let rate = load.requests as f64 / load.seconds;
+    Ok(Seen { rate, p99: load.p99, cost, deliveries })
+}
+
+fn print(handler: Handler, wanted: Wanted, seen: &[(Seen, Seen)]) {
+    let name = match handler {
+        Handler::Python => "a handler in Python (libzmq)",
+        Handler::Rust => "a handler in Rust (the crate zeromq)",
+    };
+    println!("{name}, {CONNECTIONS} connections");
+    println!("  {:<34}{:>10}{:>10}{:>9}{:>9}", "", "Brim", "Mongrel2", "ratio", "wanted");
+    let line = |what: String, of: fn(&Seen) -> f64, wanted: String| {
+        let middle = |side: fn(&(Seen, Seen)) -> &Seen| {
+            median(seen.iter().map(|both| of(side(both))).collect())
+        };
+        let ratio = median(seen.iter().map(|both| of(&both.0) / of(&both.1)).collect());
+        let (brim, mongrel2) = (middle(|both| &both.0), middle(|both| &both.1));
+        println!("  {what:<34}{brim:>10.2}{mongrel2:>10.2}{ratio:>9.2}{wanted:>9}");
+    };
+    let at_most =
+        |wanted: Option<f64>| wanted.map_or(String::new(), |ratio| format!("<{ratio:.1}"));
+    let at_least = |wanted: f64| format!(">{wanted:.1}");
+    line("requests/s".to_owned(), |seen| seen.rate, at_least(wanted.rate));
+    line("p99, ms".to_owned(), |seen| seen.p99, at_most(wanted.p99));
+    line(format!("us processor at {RATE}/s"), |seen| seen.cost, at_most(wanted.cost));
+    if let Some(ratio) = wanted.deliveries {
+        line(
+            format!("deliveries/s, {WAITING} by one message"),
+            |seen| seen.deliveries,
+            at_least(ratio),
+        );
+    }
+    println!();
+}
