@@ -235,7 +235,6 @@ impl Handler {
     async fn begin(&self, outgoing: &Outgoing, upload: &Upload) -> Result<Open, Error> {
         let line = self.gateway.line(self.conf.gateway_wait).await;
         let line = line.map_err(|link::NoLink| self.shared.answer(HandlerFailure::NoGateway, 0))?;
-        poll_fn(|cx| line.poll_room(cx)).await;
         let (name, length) = (&*self.shared.name, upload.length());
         let begun = line.begin(outgoing.class, |out, id| outgoing.append(out, id, name, length));
         begun.map_err(|not| match not {

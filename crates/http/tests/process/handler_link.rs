@@ -101,6 +101,78 @@ fn what_the_gateway_has_not_taken_goes_over_the_next_link() {
 }
 
 #[test]
+fn what_was_not_written_goes_over_the_next_link_and_nothing_twice() {
+    let gateway = Gateway::new();
+    let daemon = serve(&gateway.behind(""));
+    let mut link = gateway.link();
+    // A gateway that reads nothing: the kernel takes some, and the rest waits.
+    let mut clients: Vec<_> = (0..40)
+        .map(|number| {
+            let mut client = daemon.client();
+            client.send("POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: 16000\r\n\r\n");
+            client.send(format!("{number:016000}"));
+            client
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    let mut seen = Vec::new();
+    link.stream.set_nonblocking(true).unwrap();
+    while let Ok(Some(heard)) = link.read_some() {
+        if let Heard::Data { bytes, .. } = heard {
+            seen.push(String::from_utf8(bytes).unwrap().parse::<usize>().unwrap());
+        }
+        if seen.len() > 2 {
+            break;
+        }
+    }
+    drop(link);
+    let mut next = gateway.link();
+    let mut again = Vec::new();
+    while let Some(heard) = next.soon() {
+        match heard {
+            Heard::Request(_) => {}
+            Heard::Data { id, bytes, end: true } => {
+                let number: usize = String::from_utf8(bytes).unwrap().parse().unwrap();
+                next.answer(id, &number.to_string());
+                again.push(number);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let mut lost = 0;
+    for (number, client) in clients.iter_mut().enumerate() {
+        let response = client.response();
+        match response.status {
+            200 => assert_eq!(response.text(), number.to_string()),
+            status => {
+                assert_eq!(status, 502);
+                lost += 1;
+                assert!(!again.contains(&number));
+            }
+        }
+    }
+    println!("{lost} of 40 were lost, {} went over the next link", again.len());
+    assert!(lost >= 3 && !again.is_empty() && lost + again.len() == 40);
+    assert!(seen.iter().all(|number| !again.contains(number)));
+}
+
+#[test]
+fn a_gateway_that_does_not_answer_a_ping_loses_the_link() {
+    let gateway = Gateway::new();
+    let daemon = serve(&gateway.behind(""));
+    let mut link = gateway.link();
+    let mut client = asks(&daemon);
+    link.request();
+    client.stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let begun = Instant::now();
+    assert_eq!(client.response().status, 502);
+    println!("noticed after {:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(15));
+    daemon.logs("the gateway does not answer a ping");
+    answered(&daemon, &mut gateway.link());
+}
+
+#[test]
 fn what_no_handler_has_seen_is_tried_again_and_not_for_ever() {
     let gateway = Gateway::new();
     let daemon = serve(&gateway.behind(""));

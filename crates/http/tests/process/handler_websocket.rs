@@ -332,13 +332,13 @@ fn a_slow_client_is_granted_no_more() {
             credit -= piece.len();
             sent += 1;
         }
-        let heard = link.in_a_moment();
-        if heard.is_empty() {
-            break;
-        }
-        for heard in heard {
-            let Heard::Credit { bytes, .. } = heard else { panic!("{heard:?}") };
-            credit += bytes as usize;
+        match link.soon() {
+            None => break,
+            Some(Heard::Credit { id: of, bytes }) => {
+                assert_eq!(of, id);
+                credit += bytes as usize;
+            }
+            other => panic!("{other:?}"),
         }
     }
     println!("{sent} messages of 16000 bytes were taken");

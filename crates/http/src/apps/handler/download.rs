@@ -165,6 +165,12 @@ impl http_body::Body for Download {
                     *left = rest;
                 }
                 this.open.used(bytes.len());
+                // Of a body whose length was said, nobody asks for the end.
+                match this.open.all_taken() {
+                    Some(_) if this.left.is_some_and(|left| left > 0) => {}
+                    Some(close) => this.end(close),
+                    None => {}
+                }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Ok(Piece::End { .. }) if this.left.is_some_and(|left| left > 0) => {

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use brim_wire::link::{Class, LinkError, RequestHead, append_request};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
@@ -130,7 +129,7 @@ pub(super) fn response(answer: Answer) -> Option<Response> {
     let status = StatusCode::from_u16(answer.status).ok()?;
     *response.status_mut() = status;
     *response.headers_mut() = answer.headers;
-    if !answer.reason.is_empty() && !is_usual(status, &answer.reason) {
+    if !answer.reason.is_empty() {
         let reason = ReasonPhrase::try_from(answer.reason).ok()?;
         response.extensions_mut().insert(reason);
     }
@@ -148,10 +147,6 @@ pub(super) fn response(answer: Answer) -> Option<Response> {
         }
     }
     Some(response)
-}
-
-fn is_usual(status: StatusCode, reason: &Bytes) -> bool {
-    status.canonical_reason().is_some_and(|usual| usual.as_bytes() == reason)
 }
 
 /// Says that the connection switches.

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
@@ -76,18 +77,23 @@ impl Gateway {
         })
     }
 
-    /// The link that takes new exchanges; waits for one for so long.
+    /// A link that takes a new exchange; waits for one for so long.
     pub(super) async fn line(&self, time: Duration) -> Result<Rc<Line>, NoLink> {
-        if let Some(line) = self.open_line() {
+        if let Some(line) = self.open_line().filter(|line| line.has_room()) {
             return Ok(line);
         }
         let up = async {
             loop {
                 let up = self.up.notified();
-                if let Some(line) = self.open_line() {
+                let Some(line) = self.open_line() else {
+                    up.await;
+                    continue;
+                };
+                poll_fn(|cx| line.poll_room(cx)).await;
+                // It may have been lost meanwhile.
+                if line.is_open() {
                     return line;
                 }
-                up.await;
             }
         };
         timeout(time, up).await.map_err(|_| NoLink)

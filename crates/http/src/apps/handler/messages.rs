@@ -337,7 +337,6 @@ impl Speaker {
             drop(shared.failed(HandlerFailure::NoGateway));
             Ended::Cut
         })?;
-        poll_fn(|cx| line.poll_room(cx)).await;
         let (class, target) = (class(under.kind), self.input.get(under.path.clone()));
         let exchange = &*self.exchange;
         let headers = http::HeaderMap::new();

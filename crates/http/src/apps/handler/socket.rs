@@ -374,7 +374,8 @@ impl Socket {
     /// The last words, and the end of the connection.
     async fn end(mut self, ended: Ended) {
         let open = &self.open.open;
-        let mut last = Vec::new();
+        // What is left of a frame of ours goes first.
+        let mut last = std::mem::take(&mut self.own);
         match ended {
             Ended::Left => return open.cancel(Reason::ClientLeft),
             Ended::Cut => return,

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use brim_wire::link::{Cancel, Class, Headers, LinkError, ReceiveCredit, ResponseHead, SendCredit};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// An exchange as the link sees it: what came for it and waits, and what credit it has.
 pub(in crate::apps::handler) struct Call {
@@ -35,6 +35,7 @@ struct State {
 #[derive(Debug)]
 pub(in crate::apps::handler) struct Answer {
     pub(in crate::apps::handler) status: u16,
+    /// Empty if it is the usual one.
     pub(in crate::apps::handler) reason: Bytes,
     pub(in crate::apps::handler) length: Option<u64>,
     pub(in crate::apps::handler) headers: HeaderMap,
@@ -113,7 +114,7 @@ impl Call {
         };
         state.answer = Some(Answer {
             status: head.status,
-            reason: Bytes::copy_from_slice(head.reason),
+            reason: unusual(head),
             length: head.length,
             headers: map,
             is_upgrade,
@@ -192,6 +193,12 @@ impl Call {
         }
     }
 
+    /// Whether nothing follows what was taken, and whether that closes the client's connection.
+    pub(super) fn all_taken(&self) -> Option<bool> {
+        let state = self.state.borrow();
+        state.end.filter(|_| state.pieces.is_empty()).map(|end| end.close)
+    }
+
     /// Whether the gateway has said all, and whether that closes the client's connection.
     pub(super) fn ended(&self) -> Option<bool> {
         self.state.borrow().end.map(|end| end.close)
@@ -256,6 +263,15 @@ pub(super) fn keep_waker(place: &mut Option<Waker>, cx: &mut Context<'_>) {
 
 pub(super) fn misplaced() -> LinkError {
     LinkError::Unexpected { at: 1, found: brim_wire::Found::Bytes(1), expected: MISPLACED }
+}
+
+/// The reason phrase, if it is not that which a status has anyway.
+fn unusual(head: &ResponseHead<'_>) -> Bytes {
+    let usual = StatusCode::from_u16(head.status).ok().and_then(|status| status.canonical_reason());
+    match usual.is_some_and(|usual| usual.as_bytes() == head.reason) {
+        true => Bytes::new(),
+        false => Bytes::copy_from_slice(head.reason),
+    }
 }
 
 /// The headers for a client; `None` if they cannot be sent.

@@ -119,9 +119,14 @@ impl Line {
         }
     }
 
-    /// Waits for room for more.
-    pub(in crate::apps::handler) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.out.borrow().len() < HIGH || self.phase.get() == Phase::Over {
+    /// Whether more can be given to it.
+    pub(super) fn has_room(&self) -> bool {
+        self.out.borrow().len() < HIGH
+    }
+
+    /// Waits for room for more, or for its end.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_room() || self.phase.get() == Phase::Over {
             return Poll::Ready(());
         }
         let mut crowd = self.crowd.borrow_mut();
@@ -316,6 +321,11 @@ impl Open {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Piece, Failure>> {
         self.call.poll_piece(cx)
+    }
+
+    /// Whether nothing follows what was taken, and whether that closes the client's connection.
+    pub(in crate::apps::handler) fn all_taken(&self) -> Option<bool> {
+        self.call.all_taken()
     }
 
     /// Whether the gateway has said all, and whether that closes the client's connection.
