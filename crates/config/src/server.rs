@@ -152,7 +152,7 @@ impl ServerSection {
             concurrent_per_worker: usize::MAX,
             connections_per_client: Some(0),
             drain_timeout: span(r, "drain_timeout", 30),
-            drain_idle: span(r, "drain_idle", 1),
+            drain_idle: Duration::from_secs(1),
             log_level: r.get_or("log_level", LogLevel::Info),
             trusted_proxies: TrustedProxies::default(),
         }

@@ -174,6 +174,18 @@ impl FrameDecoder {
     }
 }
 
+/// Reads the payload of a request's frame again, for who has kept it.
+pub fn parse_request(
+    payload: &[u8],
+    headers: usize,
+) -> Result<(RequestHead<'_>, Headers<'_>), LinkError> {
+    let mut fields = Fields::new(payload, HEADER_BYTES);
+    let head = RequestHead::read(&mut fields)?;
+    let headers = Headers::read(&mut fields, headers)?;
+    fields.end()?;
+    Ok((head, headers))
+}
+
 fn read_hello<'a>(fields: &mut Fields<'a>) -> Result<Hello<'a>, LinkError> {
     let at = fields.at();
     let magic = fields.bytes(MAGIC.len(), "the four bytes Brim")?;

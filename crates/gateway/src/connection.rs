@@ -1,0 +1,152 @@
+//! A connection of a front end or a handler: a task reads, and writes when it was held up.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use brim_config::Role;
+use brim_service::{Connection, Current, Stream};
+use tokio::sync::Notify;
+
+use crate::core::{Gone, Key};
+use crate::worker::{GatewayWorker, Shell};
+
+/// Bytes that are read at a time.
+const PIECE: usize = 64 * 1024;
+/// Pieces that are read before others have their turn.
+const AT_ONCE: usize = 4;
+
+/// A socket, and what its task has to know.
+#[derive(Debug)]
+pub(crate) struct Wired {
+    pub(crate) stream: Stream,
+    /// It takes nothing more for now.
+    is_blocked: Cell<bool>,
+    has_ended: Cell<bool>,
+    /// One of the two has changed.
+    changed: Notify,
+}
+
+thread_local! {
+    /// What was just read, of whichever connection.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE]);
+}
+
+impl Wired {
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked.get()
+    }
+
+    /// The task is to write when it can.
+    pub(crate) fn block(&self) {
+        self.is_blocked.set(true);
+        self.changed.notify_one();
+    }
+
+    /// The task is to close it.
+    pub(crate) fn end(&self) {
+        self.has_ended.set(true);
+        self.changed.notify_one();
+    }
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(current: Current<GatewayWorker>, connection: Connection) {
+    let shell = current.get().shell.clone();
+    let Connection { stream, local, open, .. } = connection;
+    let Some(role) = shell.role_of(&local) else { return };
+    if role == Role::Link && !may_link(&stream) {
+        if let Some(held_back) = shell.warnings.pass(Instant::now()) {
+            let uid = stream.peer_uid();
+            tracing::warn!(uid, held_back, "only user brim and root may connect to the link");
+        }
+        return;
+    }
+    let wired = Rc::new(Wired {
+        stream,
+        is_blocked: Cell::new(false),
+        has_ended: Cell::new(false),
+        changed: Notify::new(),
+    });
+    if let Some(key) = shell.open(role, &wired) {
+        run(&shell, key, &wired).await;
+        shell.close(key);
+    }
+    drop(open);
+}
+
+/// Front ends are root's or run as the same user as we do.
+fn may_link(stream: &Stream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream.peer_uid().is_some_and(|uid| uid == 0 || uid == own)
+}
+
+async fn run(shell: &Shell, key: Key, wired: &Wired) {
+    let mut pending = Vec::new();
+    while !wired.has_ended.get() {
+        tokio::select! {
+            readable = wired.stream.readable() => {
+                if readable.is_err() || !read(shell, key, wired, &mut pending) {
+                    return;
+                }
+            }
+            writable = wired.stream.writable(), if wired.is_blocked.get() => {
+                if writable.is_err() {
+                    return;
+                }
+                wired.is_blocked.set(false);
+                shell.write(key);
+                shell.changed();
+            }
+            () = wired.changed.notified() => {}
+        }
+    }
+}
+
+/// Reads what is there; whether the connection goes on.
+fn read(shell: &Shell, key: Key, wired: &Wired, pending: &mut Vec<u8>) -> bool {
+    BUFFER.with_borrow_mut(|buffer| {
+        for _ in 0..AT_ONCE {
+            let count = match wired.stream.try_read(buffer) {
+                Ok(0) => return false,
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(_) => return false,
+            };
+            let fresh = buffer.get(..count).unwrap_or_default();
+            let was_fresh = shell.core.borrow().has_fresh();
+            let result = take(shell, key, pending, fresh);
+            shell.changed();
+            shell.look_for_fresh(was_fresh);
+            if result.is_err() {
+                return false;
+            }
+            if count < PIECE {
+                return true;
+            }
+        }
+        true
+    })
+}
+
+/// Hands bytes over; those that are not whole yet are kept.
+fn take(shell: &Shell, key: Key, pending: &mut Vec<u8>, fresh: &[u8]) -> Result<(), Gone> {
+    let mut core = shell.core.borrow_mut();
+    let now = Instant::now();
+    if pending.is_empty() {
+        let mut input = fresh;
+        core.received(key, &mut input, now)?;
+        pending.extend_from_slice(input);
+        return Ok(());
+    }
+    pending.extend_from_slice(fresh);
+    let mut input = pending.as_slice();
+    core.received(key, &mut input, now)?;
+    let used = pending.len() - input.len();
+    pending.drain(..used);
+    if pending.is_empty() {
+        pending.shrink_to(0);
+    }
+    Ok(())
+}

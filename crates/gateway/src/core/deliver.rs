@@ -1,0 +1,381 @@
+//! What handlers say: whom it is for, and how it goes on to the front end.
+
+use brim_config::GatewaySection;
+use brim_wire::link::{Class, Content, Reason};
+use brim_wire::reply::{self, Body as Wanted, Control, Extended};
+use brim_wire::socket_message;
+
+use super::answer::{Answer, AnswerError, Fed, Sink};
+use super::dispatch::Wish;
+use super::end::Notice;
+use super::exchange::{Exchange, Item};
+use super::link::Link;
+use super::peer::{Heard, Kind, Peer, Side};
+use super::{Core, FileOrder, Gone, Key};
+
+/// Bytes of a file that are read at a time.
+const FILE_PIECE: usize = 64 * 1024;
+
+impl Core {
+    /// Whether one more connection may come to an endpoint; the oldest that has not said who it is goes.
+    pub(super) fn make_room(&mut self, new: &Peer) -> Option<()> {
+        let GatewaySection { max_peers, max_handshakes, .. } = self.section;
+        let mine = |peer: &Peer| {
+            peer.handler == new.handler && peer.side == new.side && !peer.out.is_closing
+        };
+        let peers = self.peers.iter().filter(|(_, peer)| mine(peer));
+        let (mut ready, mut strange, mut oldest) = (0, 0, None);
+        for (key, peer) in peers {
+            if peer.is_ready() {
+                ready += 1;
+            } else {
+                strange += 1;
+                oldest = oldest.min(Some((peer.opened, *key))).or(Some((peer.opened, *key)));
+            }
+        }
+        if ready >= max_peers {
+            return None;
+        }
+        if strange >= max_handshakes
+            && let Some((_, key)) = oldest
+        {
+            self.counters.bad_peer_count.incr();
+            self.close(key);
+        }
+        Some(())
+    }
+
+    pub(super) fn peer_received(&mut self, key: Key, input: &mut &[u8]) -> Result<(), Gone> {
+        loop {
+            let Some(peer) = self.peers.get_mut(&key) else { return Err(Gone) };
+            if peer.out.is_closing {
+                *input = &[];
+                return Ok(());
+            }
+            peer.heard = self.now;
+            let (place, side) = (peer.handler, peer.side);
+            let Some(handler) = self.handlers.get_mut(place) else { return Err(Gone) };
+            let limits = (self.section.max_parts, handler.config.max_reply);
+            let heard = peer.hear(input, limits, &handler.config.recv_ident);
+            let is_waiting = peer.out.waiting() > 0;
+            if is_waiting {
+                self.list(key);
+            }
+            match heard {
+                Ok(None) => return Ok(()),
+                Ok(Some(Heard::Message(message))) => self.reply(place, message),
+                Ok(Some(Heard::Ready)) => self.peer_ready(key, place, side),
+                Err(error) => {
+                    self.counters.bad_peer_count.incr();
+                    self.complain(place, &format_args!("a handler is disconnected: {error}"));
+                    self.close(key);
+                }
+            }
+        }
+    }
+
+    fn peer_ready(&mut self, key: Key, place: usize, side: Side) {
+        let Some(handler) = self.handlers.get_mut(place) else { return };
+        tracing::debug!(handler = handler.config.name, ?side, "a handler connected");
+        match side {
+            Side::Send => handler.fresh.push((key, self.now)),
+            Side::Recv => handler.receivers.push((key, self.now)),
+        }
+        self.settle();
+    }
+
+    /// Lets those handlers have requests that can answer.
+    pub(super) fn settle(&mut self) {
+        for place in 0..self.handlers.len() {
+            while let Some(handler) = self.handlers.get_mut(place)
+                && let Some(key) = handler.settled(self.now)
+            {
+                handler.senders.push(key);
+                handler.open.set(handler.senders.len() as u64);
+                self.drain_queue(place);
+            }
+        }
+    }
+
+    /// A message that is worth a line, unless there are too many.
+    pub(super) fn complain(&self, place: usize, what: &dyn std::fmt::Display) {
+        if let Some(held_back) = self.warnings.peers.pass(self.now) {
+            let handler = self.handlers.get(place).map(|handler| handler.config.name.as_str());
+            tracing::warn!(handler, held_back, "{what}");
+        }
+    }
+
+    /// A message of a handler.
+    fn reply(&mut self, place: usize, message: &[u8]) {
+        self.counters.reply_count.incr();
+        let Some(handler) = self.handlers.get(place) else { return };
+        let parsed = match reply::parse(message, reply::TARGETS) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                self.counters.bad_reply_count.incr();
+                if let Some(held_back) = self.warnings.replies.pass(self.now) {
+                    let handler = handler.config.name.as_str();
+                    tracing::warn!(handler, held_back, "a message is no reply: {error}");
+                }
+                return;
+            }
+        };
+        let is_ours = parsed.sender.as_str() == handler.config.send_ident
+            && message.starts_with(handler.config.recv_ident.as_bytes());
+        if !is_ours {
+            self.counters.foreign_reply_count.incr();
+            return;
+        }
+        self.counters.delivery_count.add(parsed.targets.count() as u64);
+        for id in parsed.targets.iter() {
+            match self.exchanges.get(&id) {
+                None => self.counters.late_reply_count.incr(),
+                Some(exchange) if exchange.handler != place => {
+                    self.counters.foreign_reply_count.incr();
+                }
+                Some(_) => self.deliver(id, &parsed.body),
+            }
+        }
+    }
+
+    fn deliver(&mut self, id: u32, wanted: &Wanted<'_>) {
+        match wanted {
+            Wanted::Data(bytes) => self.answer(id, bytes),
+            Wanted::Close => {
+                if let Some(exchange) = self.exchanges.get_mut(&id) {
+                    exchange.waiting.push_back(Item::Close);
+                    self.pump(id);
+                }
+            }
+            Wanted::Extended(Extended::Control(control)) => self.control(id, *control),
+            Wanted::Extended(Extended::SendFile(path)) => self.send_file(id, path),
+            Wanted::Extended(Extended::Unknown { key, .. }) => {
+                self.counters.bad_reply_count.incr();
+                if let Some(held_back) = self.warnings.replies.pass(self.now) {
+                    let key = key.escape_ascii().to_string();
+                    tracing::warn!(key, held_back, "an extended reply with an unknown key");
+                }
+            }
+        }
+    }
+
+    fn control(&mut self, id: u32, control: Control) {
+        if control.cancel {
+            return self.end(id, Some(Reason::HandlerCancelled), Notice::No);
+        }
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        let timeout = self.handlers.get(exchange.handler);
+        let timeout = timeout.map(|handler| handler.config.handler_timeout);
+        if let (Some(deadline), Some(timeout)) = (exchange.deadline.as_mut(), timeout) {
+            *deadline = self.now + timeout;
+        }
+        if control.keep_alive
+            && let Some(link) = self.links.get_mut(&exchange.link)
+        {
+            link.frame(exchange.number, Content::Touch);
+            let key = exchange.link;
+            self.list(key);
+        }
+        if let Some(credits) = control.credits {
+            self.upload_credits(id, credits);
+        }
+    }
+
+    /// Bytes for a client: they go on at once, or wait behind others.
+    fn answer(&mut self, id: u32, bytes: &[u8]) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        let mut coded = Vec::new();
+        let bytes = match exchange.class {
+            Class::Http | Class::WebSocket => bytes,
+            Class::Json | Class::Xml => {
+                let is_raw = self.handlers.get(exchange.handler);
+                let is_raw = is_raw.is_some_and(|handler| handler.config.raw_payload);
+                socket_message::append_reply(&mut coded, bytes, is_raw);
+                &coded
+            }
+        };
+        let payload = bytes.len() as u64;
+        let mut input = bytes;
+        if exchange.waiting.is_empty() {
+            let Some(link) = self.links.get_mut(&exchange.link) else { return };
+            let fed = feed(exchange, link, &mut input);
+            let blocked = self.fed(id, fed, payload);
+            if !blocked {
+                return;
+            }
+        }
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        let Some(handler) = self.handlers.get(exchange.handler) else { return };
+        let limit = match usize::try_from(handler.config.download_credits) {
+            Ok(0) | Err(_) => handler.config.max_waiting,
+            Ok(credits) => credits,
+        };
+        if exchange.waiting_bytes + input.len() > limit {
+            let what = "a client is too slow for what its handler sends: closed";
+            return self.fail(id, Reason::Overload, &what, Notice::Yes);
+        }
+        self.held += input.len();
+        exchange.waiting_bytes += input.len();
+        exchange.waiting.push_back(Item::Data { bytes: input.to_vec(), gone: 0, payload });
+        if self.is_full() {
+            self.shed();
+        }
+    }
+
+    /// Ends the exchange for which most waits.
+    fn shed(&mut self) {
+        let most = self.exchanges.iter().max_by_key(|(_, exchange)| exchange.waiting_bytes);
+        if let Some(id) = most.map(|(id, _)| *id) {
+            let what = "max_memory is reached, the client for whom most waits is closed";
+            self.fail(id, Reason::Overload, &what, Notice::Yes);
+        }
+    }
+
+    /// Acts on what became of bytes; whether the client has to take something first.
+    fn fed(&mut self, id: u32, fed: Result<Fed, AnswerError>, payload: u64) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return false };
+        let key = exchange.link;
+        if exchange.is_unanswered && exchange.answer.has_begun() {
+            self.answered(id);
+        }
+        self.list(key);
+        match fed {
+            Ok(Fed::Blocked) => return true,
+            Ok(Fed::All) => self.took_payload(id, payload),
+            Ok(Fed::Ended) => self.finish(id),
+            Err(error) => {
+                let what = format_args!("an answer cannot be understood: {error}");
+                self.fail(id, Reason::HandlerBroke, &what, Notice::Yes);
+            }
+        }
+        false
+    }
+
+    /// A handler's payload has gone on as a whole: tells it so if it wants to know.
+    fn took_payload(&mut self, id: u32, payload: u64) {
+        if self.config(id).is_some_and(|config| config.download_credits > 0) && payload > 0 {
+            self.counters.notice_count.incr();
+            let wish = Wish { id, kind: Kind::Notice, credit: 0 };
+            let _ = self.dispatch(wish, |pen, out| pen.credits(out, id, payload));
+        }
+    }
+
+    /// Sends what waits, as far as the client takes it.
+    pub(super) fn pump(&mut self, id: u32) {
+        loop {
+            let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+            let Some(link) = self.links.get_mut(&exchange.link) else { return };
+            let Some(mut item) = exchange.waiting.pop_front() else { return };
+            match &mut item {
+                Item::Data { bytes, gone, payload } => {
+                    let payload = *payload;
+                    let mut input = bytes.get(*gone..).unwrap_or_default();
+                    let before = input.len();
+                    let fed = feed(exchange, link, &mut input);
+                    let sent = before - input.len();
+                    *gone += sent;
+                    exchange.waiting_bytes -= sent;
+                    self.held -= sent;
+                    if fed == Ok(Fed::Blocked) {
+                        exchange.waiting.push_front(item);
+                    } else if fed == Ok(Fed::Ended) {
+                        exchange.waiting_bytes -= before - sent;
+                        self.held -= before - sent;
+                    }
+                    if self.fed(id, fed, payload) {
+                        return;
+                    }
+                }
+                Item::Close => {
+                    let Exchange { answer, send, number, .. } = exchange;
+                    let closed = close(answer, *number, link, send);
+                    let key = exchange.link;
+                    self.list(key);
+                    match closed {
+                        Ok(true) => self.finish(id),
+                        Ok(false) => {
+                            self.end(id, Some(Reason::HandlerCancelled), Notice::No);
+                        }
+                        Err(error) => {
+                            let what = format_args!("an answer is not whole: {error}");
+                            self.fail(id, Reason::HandlerBroke, &what, Notice::No);
+                        }
+                    }
+                    return;
+                }
+                Item::File { ticket, is_asked } => {
+                    let ticket = *ticket;
+                    if !*is_asked && exchange.send.left() > 0 {
+                        *is_asked = true;
+                        self.orders.push(FileOrder::Read { ticket, bytes: FILE_PIECE });
+                    }
+                    exchange.waiting.push_front(item);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A handler wants a file sent.
+    fn send_file(&mut self, id: u32, path: &[u8]) {
+        let Some(root) = self.config(id).map(|config| config.sendfile_root.clone()) else { return };
+        let Some(root) = root else {
+            let what = "a handler wants a file sent, and there is no sendfile_root";
+            return self.fail(id, Reason::HandlerBroke, &what, Notice::No);
+        };
+        let ticket = self.ticket(id);
+        self.orders.push(FileOrder::Open { ticket, root, path: path.to_vec() });
+        if let Some(exchange) = self.exchanges.get_mut(&id) {
+            exchange.waiting.push_back(Item::File { ticket, is_asked: false });
+            self.pump(id);
+        }
+    }
+
+    /// Bytes of a file have come, none at its end.
+    pub(super) fn file_read(&mut self, id: u32, ticket: u64, bytes: Vec<u8>) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        match exchange.waiting.front_mut() {
+            Some(Item::File { ticket: front, .. }) if *front == ticket && bytes.is_empty() => {
+                exchange.waiting.pop_front();
+                self.close_file(ticket, false);
+            }
+            Some(Item::File { ticket: front, is_asked }) if *front == ticket => {
+                *is_asked = false;
+                exchange.waiting_bytes += bytes.len();
+                self.held += bytes.len();
+                exchange.waiting.push_front(Item::Data { bytes, gone: 0, payload: 0 });
+            }
+            _ => return,
+        }
+        self.pump(id);
+    }
+}
+
+fn feed(exchange: &mut Exchange, link: &mut Link, input: &mut &[u8]) -> Result<Fed, AnswerError> {
+    let mut sink = Sink {
+        out: link.out.buffer(),
+        exchange: exchange.number,
+        credit: &mut exchange.send,
+        payload: link.theirs.as_ref().map_or(0, |theirs| theirs.payload),
+        is_handshake: exchange.class == Class::WebSocket,
+        is_head_method: exchange.is_head_method,
+    };
+    exchange.answer.feed(input, &mut sink)
+}
+
+fn close(
+    answer: &mut Answer,
+    number: u64,
+    link: &mut Link,
+    credit: &mut brim_wire::link::SendCredit,
+) -> Result<bool, AnswerError> {
+    let mut sink = Sink {
+        out: link.out.buffer(),
+        exchange: number,
+        credit,
+        payload: usize::MAX,
+        is_handshake: false,
+        is_head_method: false,
+    };
+    answer.close(&mut sink)
+}

@@ -1,0 +1,214 @@
+//! A front end's connection, and what its frames mean.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use brim_config::GatewaySection;
+use brim_wire::link::{
+    Cancel, Content, Frame, FrameDecoder, GoAway, GoAwayReason, HEADER_BYTES, Hello, Limits,
+    LinkError, Reason, Side, VERSION,
+};
+
+use super::end::Notice;
+use super::outgoing::Outgoing;
+use super::{Core, Gone, Key, WINDOW};
+
+/// Payloads that we take: a front end's `head_limit` is at most half of it.
+const PAYLOAD: u32 = 2 * 1024 * 1024;
+/// Headers of a request: more than a front end's `header_limit` can be.
+const REQUEST_HEADERS: usize = 1100;
+
+/// The limits of a front end's frames.
+pub(crate) const LIMITS: Limits = Limits { payload: PAYLOAD as usize, headers: REQUEST_HEADERS };
+
+/// A front end's worker.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) out: Outgoing,
+    decoder: FrameDecoder,
+    /// What it has said of itself.
+    pub(crate) theirs: Option<Theirs>,
+    /// Its exchanges that are open, and their ids.
+    pub(crate) exchanges: HashMap<u64, u32>,
+    /// The exchange that it began last.
+    pub(crate) last: u64,
+    /// The last exchange that we take, once we take no more.
+    pub(crate) goaway: Option<u64>,
+    pub(crate) opened: Instant,
+}
+
+/// What a front end allows.
+#[derive(Debug)]
+pub(crate) struct Theirs {
+    pub(crate) credit: u32,
+    pub(crate) payload: usize,
+    pub(crate) name: String,
+}
+
+/// Why a link is of no more use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BrokenLink {
+    #[error(transparent)]
+    Frame(#[from] LinkError),
+    #[error("a frame for exchange {0}, which was never begun")]
+    NeverBegun(u64),
+    #[error("a message in exchange {0}, which is one of HTTP")]
+    NoMessages(u64),
+    #[error("more of a body of exchange {0} than there is")]
+    NoMoreBody(u64),
+    #[error("payloads of at most {0} bytes, expected 1024 or more")]
+    SmallPayload(u32),
+}
+
+impl Link {
+    pub(crate) fn new(section: &GatewaySection, is_stopping: bool, now: Instant) -> Self {
+        let mut link = Self {
+            out: Outgoing::default(),
+            decoder: FrameDecoder::new(Side::FrontEnd, LIMITS),
+            theirs: None,
+            exchanges: HashMap::new(),
+            last: 0,
+            goaway: None,
+            opened: now,
+        };
+        let name = section.server.name.section();
+        link.frame(
+            0,
+            Content::Hello(Hello {
+                lowest: VERSION,
+                highest: VERSION,
+                credit: WINDOW,
+                payload: PAYLOAD,
+                exchanges: u32::try_from(section.max_exchanges).unwrap_or(u32::MAX),
+                name: name.as_bytes(),
+            }),
+        );
+        if is_stopping {
+            link.go_away(GoAwayReason::Stops, "the gateway stops");
+        }
+        link
+    }
+
+    /// Appends a frame; one of ours always fits.
+    pub(crate) fn frame(&mut self, exchange: u64, content: Content<'_>) {
+        let _ = Frame { exchange, content }.append(self.out.buffer());
+    }
+
+    pub(crate) fn cancel(&mut self, exchange: u64, reason: Reason, retry_after: u16) {
+        self.frame(exchange, Content::Cancel(Cancel { reason, retry_after }));
+    }
+
+    pub(crate) fn go_away(&mut self, reason: GoAwayReason, text: &str) {
+        if self.goaway.is_none() {
+            self.goaway = Some(self.last);
+            let text = text.as_bytes();
+            self.frame(0, Content::GoAway(GoAway { reason, last: self.last, text }));
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn link_received(&mut self, key: Key, input: &mut &[u8]) -> Result<(), Gone> {
+        loop {
+            let Some(link) = self.links.get_mut(&key) else { return Err(Gone) };
+            if link.out.is_closing {
+                *input = &[];
+                return Ok(());
+            }
+            let before = *input;
+            let frame = match link.decoder.decode(input) {
+                Ok(None) => return Ok(()),
+                Ok(Some(frame)) => frame,
+                Err(error) => {
+                    self.break_link(key, &error.into());
+                    continue;
+                }
+            };
+            let whole = before.get(..before.len() - input.len()).unwrap_or_default();
+            let payload = whole.get(HEADER_BYTES..).unwrap_or_default();
+            if let Err(error) = self.frame(key, &frame, payload) {
+                self.break_link(key, &error);
+            }
+        }
+    }
+
+    fn break_link(&mut self, key: Key, error: &BrokenLink) {
+        self.counters.bad_link_count.incr();
+        let Some(link) = self.links.get_mut(&key) else { return };
+        if let Some(held_back) = self.warnings.links.pass(self.now) {
+            let name = link.theirs.as_ref().map(|theirs| theirs.name.as_str());
+            tracing::warn!(front_end = name, held_back, "a front end broke a rule: {error}");
+        }
+        let reason = match error {
+            BrokenLink::Frame(LinkError::Versions { .. }) => GoAwayReason::Version,
+            _ => GoAwayReason::Broke,
+        };
+        link.goaway = None;
+        link.go_away(reason, &error.to_string());
+        self.close(key);
+    }
+
+    fn frame(&mut self, key: Key, frame: &Frame<'_>, payload: &[u8]) -> Result<(), BrokenLink> {
+        let Some(link) = self.links.get_mut(&key) else { return Ok(()) };
+        let number = frame.exchange;
+        match frame.content {
+            Content::Hello(hello) => {
+                if hello.payload < 1024 {
+                    return Err(BrokenLink::SmallPayload(hello.payload));
+                }
+                let name = String::from_utf8_lossy(hello.name).into_owned();
+                tracing::debug!(front_end = name, "a front end connected");
+                let payload = usize::try_from(hello.payload).unwrap_or(usize::MAX);
+                link.theirs = Some(Theirs { credit: hello.credit, payload, name });
+                return Ok(());
+            }
+            Content::Request { head, headers, end } => {
+                link.last = number;
+                if link.goaway.is_none() {
+                    self.begin(key, (number, payload), (&head, &headers), end);
+                }
+                return Ok(());
+            }
+            Content::Ping { context, is_answer: false } => {
+                link.frame(0, Content::Ping { context, is_answer: true });
+                self.list(key);
+                return Ok(());
+            }
+            Content::Ping { .. } | Content::GoAway(_) => return Ok(()),
+            _ => {}
+        }
+        if number > link.last {
+            return Err(BrokenLink::NeverBegun(number));
+        }
+        // Frames for exchanges that are over were under way then.
+        let Some(id) = link.exchanges.get(&number).copied() else { return Ok(()) };
+        match frame.content {
+            Content::Data { bytes, end, .. } => self.body(id, bytes, end),
+            Content::Message { flags, path, bytes, more } => {
+                self.client_message(id, (flags, path, bytes, more), payload.len())
+            }
+            Content::Cancel(_) => {
+                self.end(id, None, Notice::Yes);
+                Ok(())
+            }
+            Content::Credit(bytes) => {
+                if let Some(exchange) = self.exchanges.get_mut(&id) {
+                    exchange.send.grant(bytes)?;
+                    self.pump(id);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All that a front end had open is over.
+    pub(super) fn link_left(&mut self, key: Key) {
+        let Some(link) = self.links.get_mut(&key) else { return };
+        let ids: Vec<u32> = link.exchanges.drain().map(|(_, id)| id).collect();
+        for id in ids {
+            self.end(id, None, Notice::Yes);
+        }
+        self.ids.forget(key);
+    }
+}

@@ -1,0 +1,219 @@
+//! What goes wrong, and how clients hear of it.
+
+use std::time::{Duration, Instant};
+
+use brim_wire::link::Reason;
+use rustix::process::Signal;
+
+use crate::support::{Ask, Front, Gateway, Got};
+use crate::trials;
+
+trials! {
+    nobody_there_is_503_at_once
+    nobody_there_for_handler_wait_is_503_and_who_comes_in_time_serves
+    no_answer_is_504_and_the_handler_hears_of_it
+    a_handler_that_leaves_costs_what_it_had_and_no_more
+    an_answer_that_is_none_is_502
+    too_much_is_503
+    a_handler_that_stands_still_gets_no_more
+    a_handler_of_another_name_is_502
+    a_reply_counts_only_from_the_handler_that_was_asked
+}
+
+fn nobody_there_is_503_at_once() {
+    let gateway = Gateway::start("");
+    let mut front = Front::connect(&gateway);
+    let start = Instant::now();
+    assert_eq!(front.fetch("/").cancel, Some((Reason::NoHandler, 5)));
+    println!("503 after {:?}", start.elapsed());
+    gateway.logs("no handler is connected: 503");
+    // A body that is under way then is nobody's.
+    let exchange = front.ask(&Ask { body: Some(Some(5)), ..Ask::default() });
+    front.data(exchange, b"hello", true);
+    assert_eq!(front.answer(exchange).cancel, Some((Reason::NoHandler, 5)));
+    assert_eq!(front.fetch("/").cancel, Some((Reason::NoHandler, 5)));
+}
+
+fn nobody_there_for_handler_wait_is_503_and_who_comes_in_time_serves() {
+    let gateway = Gateway::start("handler_wait = 300ms");
+    let mut front = Front::connect(&gateway);
+    let start = Instant::now();
+    assert_eq!(front.fetch("/").cancel, Some((Reason::NoHandler, 5)));
+    assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
+    let gateway = Gateway::start("handler_wait = 60s");
+    let mut front = Front::connect(&gateway);
+    let exchanges: Vec<_> = (0..100).map(|number| front.get(&format!("/{number}"))).collect();
+    let _puppet = gateway.puppet(&["echo", "me"]);
+    for (number, exchange) in exchanges.into_iter().enumerate() {
+        assert_eq!(front.answer(exchange).body, format!("/{number} me").as_bytes());
+    }
+}
+
+fn no_answer_is_504_and_the_handler_hears_of_it() {
+    let gateway = Gateway::start("handler_wait = 10s\nhandler_timeout = 400ms");
+    let mut puppet = gateway.puppet(&[]);
+    let mut front = Front::connect(&gateway);
+    let exchange = front.get("/");
+    let id = puppet.hear().id;
+    let start = Instant::now();
+    assert_eq!(front.answer(exchange).cancel, Some((Reason::HandlerTimeout, 0)));
+    println!("504 after {:?}", start.elapsed());
+    puppet.hear_leave(id);
+    // A head is an answer; what comes after it may take its time.
+    let exchange = front.get("/");
+    let id = puppet.hear().id;
+    puppet.reply(&[id], "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n");
+    assert!(matches!(front.next(exchange), Got::Head { .. }));
+    assert!(front.next_within(exchange, Duration::from_secs(1)).is_none());
+    puppet.reply(&[id], "x");
+    assert_eq!(front.answer(exchange).body, b"x");
+    // Half a head is none.
+    let exchange = front.get("/");
+    let id = puppet.hear().id;
+    puppet.reply(&[id], "HTTP/1.1 200 OK\r\n");
+    assert_eq!(front.answer(exchange).cancel, Some((Reason::HandlerTimeout, 0)));
+    puppet.hear_leave(id);
+}
+
+fn a_handler_that_leaves_costs_what_it_had_and_no_more() {
+    let gateway = Gateway::start("handler_wait = 60s");
+    let mut puppet = gateway.puppet(&[]);
+    let mut front = Front::connect(&gateway);
+    let (fresh, begun) = (front.get("/fresh"), front.get("/begun"));
+    let ids = [puppet.hear().id, puppet.hear().id];
+    puppet.reply(&ids[1..], "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+    assert!(matches!(front.next(begun), Got::Head { .. }));
+    puppet.signal(Signal::KILL);
+    assert_eq!(front.answer(fresh).cancel, Some((Reason::HandlerLeft, 0)));
+    assert_eq!(front.answer(begun).cancel, Some((Reason::HandlerLeft, 0)));
+    // What comes now waits for the next one.
+    let next = front.get("/next");
+    let _other = gateway.puppet(&["echo", "other"]);
+    assert_eq!(front.answer(next).body, b"/next other");
+}
+
+fn an_answer_that_is_none_is_502() {
+    let gateway = Gateway::start("handler_wait = 10s");
+    let mut puppet = gateway.puppet(&[]);
+    let mut front = Front::connect(&gateway);
+    let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(65_536));
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(101));
+    for answer in [
+        "hello\r\n\r\n",
+        "HTTP/1.1 99 OK\r\n\r\n",
+        "HTTP/1.1 101 Switch\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nBad Header: 1\r\n\r\n",
+        &long,
+        &many,
+    ] {
+        let exchange = front.get("/");
+        let id = puppet.hear().id;
+        puppet.reply(&[id], answer);
+        assert_eq!(front.answer(exchange).cancel, Some((Reason::HandlerBroke, 0)), "{answer:.80}");
+        puppet.hear_leave(id);
+    }
+    gateway.logs("an answer cannot be understood");
+    let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (head, rest) in [
+        (chunks, "5\r\nHelloX\r\n"),
+        (chunks, "\r\n"),
+        (chunks, "fffffffffffffffff\r\n"),
+        (chunks, "g\r\n"),
+    ] {
+        let exchange = front.get("/");
+        let id = puppet.hear().id;
+        puppet.reply(&[id], head);
+        puppet.reply(&[id], rest);
+        assert_eq!(front.answer(exchange).cancel, Some((Reason::HandlerBroke, 0)), "{rest}");
+        puppet.hear_leave(id);
+    }
+    // Killed before its end.
+    for head in [chunks, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", "HTTP/1.1 200"] {
+        let exchange = front.get("/");
+        let id = puppet.hear().id;
+        puppet.reply(&[id], head);
+        puppet.reply(&[id], "");
+        assert_eq!(front.answer(exchange).cancel, Some((Reason::HandlerBroke, 0)), "{head}");
+    }
+    puppet.say(b"u-1 1:x, no reply");
+    gateway.logs("a message is no reply: byte 6: found 'x', expected an id below 4294967296");
+}
+
+fn too_much_is_503() {
+    let gateway = Gateway::start("handler_wait = 60s\nmax_outstanding = 3");
+    let mut front = Front::connect(&gateway);
+    let waiting: Vec<_> = (0..3).map(|_| front.get("/")).collect();
+    assert_eq!(front.fetch("/").cancel, Some((Reason::Overload, 5)));
+    let _puppet = gateway.puppet(&["echo", "me"]);
+    waiting.into_iter().for_each(|exchange| assert_eq!(front.answer(exchange).body, b"/ me"));
+    assert_eq!(front.fetch("/").body, b"/ me");
+    let gateway = Gateway::with("max_exchanges = 2", "handler_wait = 60s");
+    let mut front = Front::connect(&gateway);
+    let mut other = Front::connect(&gateway);
+    let waiting = [front.get("/"), front.get("/")];
+    assert_eq!(front.fetch("/").cancel, Some((Reason::Overload, 5)));
+    let _puppet = gateway.puppet(&["echo", "me"]);
+    assert_eq!(other.fetch("/").body, b"/ me");
+    waiting.into_iter().for_each(|exchange| assert_eq!(front.answer(exchange).body, b"/ me"));
+}
+
+fn a_handler_that_stands_still_gets_no_more() {
+    let gateway =
+        Gateway::with("heartbeat = 0", "handler_wait = 10s\nhandler_timeout = 2s\nmax_queue = 1M");
+    let mut front = Front::connect(&gateway);
+    let still = gateway.puppet(&["echo", "still"]);
+    front.wait_for_handler();
+    still.signal(Signal::STOP);
+    // Alone: what waits has a bound in bytes.
+    let filler = "x".repeat(30_000);
+    let headers = [("x-filler", filler.as_str())];
+    let ask = Ask { target: "/still", headers: &headers, ..Ask::default() };
+    let exchanges: Vec<_> = (0..300).map(|_| front.ask(&ask)).collect();
+    let ends: Vec<_> = exchanges.iter().map(|exchange| front.answer(*exchange).cancel).collect();
+    let of = |reason| ends.iter().filter(|end| **end == Some(reason)).count();
+    let (late, full) = (of((Reason::HandlerTimeout, 0)), of((Reason::Overload, 5)));
+    println!("{late} times 504, {full} times 503, {} KiB of memory", gateway.memory());
+    assert_eq!(late + full, 300);
+    assert!(full > 100, "{full}");
+    // Another one serves while the first stands still, and nobody waits for that.
+    let _other = gateway.puppet(&["echo", "other"]);
+    front.wait_for_handler();
+    let start = Instant::now();
+    for _ in 0..500 {
+        assert_eq!(front.fetch("/a").body, b"/a other");
+    }
+    println!("500 by the other in {:?}", start.elapsed());
+    still.signal(Signal::CONT);
+}
+
+fn a_handler_of_another_name_is_502() {
+    let gateway = Gateway::start("");
+    let mut front = Front::connect(&gateway);
+    let exchange = front.ask(&Ask { handler: "nobody", ..Ask::default() });
+    assert_eq!(front.answer(exchange).cancel, Some((Reason::UnknownHandler, 0)));
+    gateway.logs("a front end asks for the handler \"nobody\"");
+}
+
+fn a_reply_counts_only_from_the_handler_that_was_asked() {
+    let gateway = Gateway::start(
+        "handler_wait = 10s\n[other]\ncall = handler\nsend_ident = u-1\nhandler_wait = 10s\n\
+         send_spec = ipc://FOLDER/send2\nrecv_spec = ipc://FOLDER/recv2",
+    );
+    let mut puppet = gateway.puppet(&[]);
+    let at = |name| format!("ipc://{}", gateway.path(name).display());
+    let mut other = crate::support::Puppet::start(&at("send2"), &at("recv2"), &[]);
+    let mut front = Front::connect(&gateway);
+    let exchange = front.get("/");
+    let id = puppet.hear().id;
+    let second = front.ask(&Ask { handler: "other", ..Ask::default() });
+    let other_id = other.hear().id;
+    other.answer(id, "wrong");
+    other.answer(other_id, "other");
+    assert_eq!(front.answer(second).body, b"other");
+    puppet.answer(id, "right");
+    assert_eq!(front.answer(exchange).body, b"right");
+}

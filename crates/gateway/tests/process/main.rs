@@ -1,0 +1,58 @@
+//! The real `brim-gateway`, with real handlers on libzmq (pyzmq) on one side, and front ends made of the link's
+//! codec on the other. Skipped where `python3` has no `zmq` (Debian: python3-zmq).
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
+
+mod failures;
+mod hostile;
+mod http;
+mod life;
+mod links;
+mod sockets;
+mod support;
+mod uploads;
+
+use std::process::{Command, ExitCode, Stdio};
+
+use libtest_mimic::{Arguments, Trial};
+
+/// A subject's tests.
+type Trials = &'static [(&'static str, fn())];
+
+fn main() -> ExitCode {
+    let has_pyzmq = Command::new("python3")
+        .args(["-c", "import zmq"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !has_pyzmq {
+        eprintln!("skipped: python3 has no module zmq (Debian: apt install python3-zmq)");
+    }
+    let subjects: [(&str, Trials); 7] = [
+        ("failures", failures::TRIALS),
+        ("hostile", hostile::TRIALS),
+        ("http", http::TRIALS),
+        ("life", life::TRIALS),
+        ("links", links::TRIALS),
+        ("sockets", sockets::TRIALS),
+        ("uploads", uploads::TRIALS),
+    ];
+    let trials = subjects.into_iter().flat_map(|(subject, trials)| {
+        trials.iter().map(move |(name, run)| {
+            let trial = Trial::test(format!("{subject}::{name}"), move || {
+                run();
+                Ok(())
+            });
+            trial.with_ignored_flag(!has_pyzmq)
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+/// Names functions as they are called.
+macro_rules! trials {
+    ($($name:ident)*) => {
+        pub(crate) const TRIALS: crate::Trials = &[$((stringify!($name), $name)),*];
+    };
+}
+pub(crate) use trials;

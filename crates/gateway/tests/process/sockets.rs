@@ -1,0 +1,184 @@
+//! WebSockets and socket messages.
+
+use brim_wire::link::{Class, Content, Reason};
+
+use crate::support::{Ask, Front, Gateway, Got, Puppet};
+use crate::trials;
+
+trials! {
+    a_web_socket_is_taken_and_its_messages_go_both_ways
+    a_handshake_may_be_refused
+    a_message_in_pieces_is_put_together_within_its_limit
+    messages_of_a_socket_stay_with_their_worker_and_survive_it
+    socket_messages_are_answered_in_base64_with_a_nul
+    raw_payloads_go_out_as_they_are
+}
+
+const HANDSHAKE: Ask<'_> = Ask {
+    class: Class::WebSocket,
+    version: 11,
+    connection: 3,
+    handler: "h",
+    method: "GET",
+    target: "/chat",
+    // The key and its answer are those of RFC 6455, section 1.3.
+    headers: &[("host", "x"), ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")],
+    body: None,
+};
+
+const UPGRADE: &str = "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                       Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+fn start(keys: &str) -> (Gateway, Front, Puppet) {
+    let gateway = Gateway::start(&format!("handler_wait = 10s\n{keys}"));
+    let puppet = gateway.puppet(&[]);
+    let front = Front::connect(&gateway);
+    (gateway, front, puppet)
+}
+
+/// A WebSocket that is open.
+fn open(front: &mut Front, puppet: &mut Puppet) -> (u64, u32) {
+    let exchange = front.ask(&HANDSHAKE);
+    let seen = puppet.hear();
+    assert_eq!(seen.get("METHOD"), "WEBSOCKET_HANDSHAKE");
+    assert_eq!(seen.body, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    puppet.reply(&[seen.id], UPGRADE);
+    let Got::Head { status: 101, headers, .. } = front.next(exchange) else { panic!("no upgrade") };
+    let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["upgrade", "sec-websocket-accept"]);
+    (exchange, seen.id)
+}
+
+fn a_web_socket_is_taken_and_its_messages_go_both_ways() {
+    let (_gateway, mut front, mut puppet) = start("");
+    let (exchange, id) = open(&mut front, &mut puppet);
+    front.message(exchange, 0x81, "", b"hi");
+    let seen = puppet.hear();
+    assert_eq!((seen.id, seen.get("METHOD").as_str()), (id, "WEBSOCKET"));
+    assert_eq!((seen.get("FLAGS").as_str(), seen.body.as_slice()), ("0x81", &b"hi"[..]));
+    assert_eq!((seen.get("host").as_str(), seen.path.as_str()), ("x", "/chat"));
+    puppet.reply(&[id], b"\x81\x02ho");
+    let bytes = b"\x81\x02ho".to_vec();
+    assert_eq!(front.next(exchange), Got::Data { bytes, end: false, close: false });
+    front.message(exchange, 0x88, "", b"\x03\xe8");
+    assert_eq!(puppet.hear().get("FLAGS"), "0x88");
+    puppet.reply(&[id], b"\x88\x00");
+    puppet.reply(&[id], b"");
+    let answer = front.answer(exchange);
+    assert_eq!((answer.body.as_slice(), answer.cancel), (&b"\x88\x00"[..], None));
+    let (exchange, id) = open(&mut front, &mut puppet);
+    front.leave(exchange);
+    puppet.hear_leave(id);
+}
+
+fn a_handshake_may_be_refused() {
+    let (_gateway, mut front, mut puppet) = start("");
+    let exchange = front.ask(&HANDSHAKE);
+    let id = puppet.hear().id;
+    puppet.reply(&[id], "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno");
+    puppet.reply(&[id], "");
+    let answer = front.answer(exchange);
+    assert_eq!((answer.status, answer.body.as_slice(), answer.cancel), (403, &b"no"[..], None));
+}
+
+fn a_message_in_pieces_is_put_together_within_its_limit() {
+    let (_gateway, mut front, mut puppet) = start("max_message = 300K");
+    let (exchange, id) = open(&mut front, &mut puppet);
+    let piece = vec![b'x'; 30 * 1024];
+    let mut credit = 65_536;
+    let mut send = |front: &mut Front, bytes: &[u8], more| {
+        while credit < bytes.len() + 3 {
+            match front.next(exchange) {
+                Got::Credit(granted) => credit += usize::try_from(granted).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        }
+        credit -= bytes.len() + 3;
+        front.send(exchange, Content::Message { flags: 0x82, path: b"", bytes, more });
+    };
+    for number in 0..10 {
+        send(&mut front, &piece, number < 9);
+    }
+    let seen = puppet.hear();
+    assert_eq!((seen.body.len(), seen.get("FLAGS").as_str()), (300 * 1024, "0x82"));
+    for _ in 0..10 {
+        send(&mut front, &piece, true);
+    }
+    send(&mut front, b"x", false);
+    assert_eq!(front.answer(exchange).cancel, Some((Reason::TooLarge, 0)));
+    puppet.hear_leave(id);
+}
+
+fn messages_of_a_socket_stay_with_their_worker_and_survive_it() {
+    let (gateway, mut front, mut first) = start("");
+    let (exchange, id) = open(&mut front, &mut first);
+    let second = gateway.puppet(&[]);
+    for number in 0..50_u8 {
+        front.message(exchange, 0x82, "", &[number]);
+    }
+    for number in 0..50 {
+        assert_eq!(first.hear().body, [number]);
+    }
+    assert!(second.hears_nothing());
+    drop(first);
+    crate::support::eventually("a message for the second worker", || {
+        front.message(exchange, 0x81, "", b"more");
+        (!second.hears_nothing()).then_some(())
+    });
+    let _ = id;
+}
+
+fn socket_messages_are_answered_in_base64_with_a_nul() {
+    let (_gateway, mut front, mut puppet) = start("");
+    for (class, path, body, method) in [
+        (Class::Json, "@chat", r#"{"a":1}"#, "JSON"),
+        (Class::Xml, "<root", "<root>x</root>", "XML"),
+    ] {
+        let headers = [("x-forwarded-for", "192.0.2.7"), ("other", "x")];
+        let exchange = front.ask(&Ask {
+            class,
+            version: 0,
+            method: "",
+            target: path,
+            headers: &headers,
+            body: Some(Some(body.len() as u64)),
+            ..Ask::default()
+        });
+        front.data(exchange, body.as_bytes(), true);
+        let seen = puppet.hear();
+        assert_eq!((seen.path.as_str(), seen.body.as_slice()), (path, body.as_bytes()));
+        assert_eq!(
+            seen.names(),
+            ["PATH", "x-forwarded-for", "METHOD", "PATTERN", "URL_SCHEME", "REMOTE_ADDR"]
+        );
+        assert_eq!(seen.get("METHOD"), method);
+        puppet.reply(&[seen.id], "hello");
+        let bytes = b"aGVsbG8=\0".to_vec();
+        assert_eq!(front.next(exchange), Got::Data { bytes, end: false, close: false });
+        front.message(exchange, 0, "@chat/more", b"{}");
+        let more = puppet.hear();
+        assert_eq!(
+            (more.id, more.path.as_str(), more.body.as_slice()),
+            (seen.id, "@chat/more", &b"{}"[..])
+        );
+        front.leave(exchange);
+        puppet.hear_leave(seen.id);
+    }
+}
+
+fn raw_payloads_go_out_as_they_are() {
+    let (_gateway, mut front, mut puppet) = start("raw_payload = yes");
+    let exchange = front.ask(&Ask {
+        class: Class::Json,
+        version: 0,
+        method: "",
+        target: "@chat",
+        body: Some(Some(2)),
+        ..Ask::default()
+    });
+    front.data(exchange, b"{}", true);
+    let id = puppet.hear().id;
+    puppet.reply(&[id], "hello\0");
+    puppet.reply(&[id], "");
+    assert_eq!(front.answer(exchange).body, b"hello\0");
+}
