@@ -133,6 +133,9 @@ impl Daemon {
     /// Waits for the end.
     pub(crate) fn ended(mut self) -> Ended {
         let status = eventually("the daemon's end", || self.child.try_wait().unwrap());
+        // Those who read what it says let go at the end.
+        let readers = || Arc::strong_count(&self.stdout) + Arc::strong_count(&self.stderr);
+        eventually("its last words", || (readers() == 2).then_some(()));
         let (stdout, stderr) = (self.stdout(), self.log());
         Ended { code: status.code(), stdout, stderr }
     }
