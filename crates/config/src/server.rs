@@ -20,6 +20,7 @@ use crate::quantity::{AbsolutePath, Count, Span};
 use crate::reader::Reader;
 use crate::tcp::TcpSection;
 use crate::tree::{DEFAULTS, Tree};
+use crate::udp::UdpSection;
 use crate::value;
 
 /// The keys that sections of all kinds of servers have. They are looked up in the section, then in
@@ -253,7 +254,7 @@ pub(crate) fn by_kind(
         Kind::Tcp => Ok(Some(TcpSection::take(tree, name, r).server)),
         Kind::Gateway => Ok(Some(GatewaySection::take(tree, name, r).server)),
         Kind::Daemons => Ok(Some(DaemonsSection::take(tree, name, r).server)),
-        Kind::Udp => Err(Cause::KindNotYet { kind: name.kind }),
+        Kind::Udp => Ok(Some(UdpSection::take(tree, name, r).server)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[udp]` and `[udp#NAME]`: a UDP server.
 
-use crate::keys::{narrow, size};
+use crate::keys::{count, narrow, size};
 use crate::name::{Kind, SectionName};
 use crate::problem::Problem;
 use crate::reader::Reader;
@@ -19,6 +19,9 @@ pub struct UdpSection {
     /// `max_datagram_size`: size of the largest datagram that is served, 1 to 64K, default 64K. Larger ones
     /// are dropped and counted.
     pub max_datagram_size: usize,
+    /// `concurrent_per_worker`: datagrams that an app of one's own serves at the same time on one worker, 1 to
+    /// 1000000, default 1024. Meanwhile others wait in the kernel.
+    pub concurrent_per_worker: usize,
     /// `receive_buffer`: size of what waits in the kernel for each listener, 4K to 1G, default 2M.
     pub receive_buffer: usize,
 }
@@ -52,6 +55,7 @@ impl UdpSection {
             server: ServerSection::take(tree, name, r),
             call: r.own("call"),
             max_datagram_size: narrow(size::<1, { 64 * KIB }>(r, "max_datagram_size", 64 * KIB)),
+            concurrent_per_worker: narrow(count::<1, 1_000_000>(r, "concurrent_per_worker", 1024)),
             receive_buffer: narrow(size::<{ 4 * KIB }, { 1024 * 1024 * KIB }>(
                 r,
                 "receive_buffer",

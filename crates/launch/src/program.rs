@@ -60,7 +60,7 @@ impl Programs {
             Kind::Gateway => "brim-gateway",
             Kind::Tcp => "brim-tcp",
             Kind::Daemons => "brim-daemon",
-            Kind::Udp => return None,
+            Kind::Udp => "brim-udp",
         };
         let section = name.section();
         let mut reader = Reader::new(tree, &section);

@@ -1,4 +1,4 @@
-//! Brim's TCP server with the apps that come with it.
+//! `brim-tcp`: serves one `[tcp]` section with the apps that come with Brim.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

@@ -1,0 +1,120 @@
+//! The section and its app, read and checked as a whole before anything is served.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use brim_config::{Kind, Problem, Reader, SectionName, Tree, UdpSection, has_errors, no_section};
+use brim_service::{
+    AccessOutput, Connection, Current, DatagramSocket, Program, Refused, Settings, Stream,
+    WorkerContext,
+};
+use brim_stats::{Layout, RollUp, Stat};
+
+use crate::receiver;
+use crate::registry::{ConfiguredApp, Registry};
+use crate::worker::{DATAGRAMS, TOO_LONG, UdpWorker};
+
+/// The program: UDP with these apps.
+pub(crate) struct Udp {
+    registry: Registry,
+}
+
+/// A section that can be served.
+pub(crate) struct UdpPlan {
+    pub(crate) section: UdpSection,
+    pub(crate) app: Box<dyn ConfiguredApp>,
+    settings: Settings,
+}
+
+impl Udp {
+    pub(crate) fn new(registry: Registry) -> Self {
+        Self { registry }
+    }
+
+    /// Reads what the app of a section asks for.
+    fn app(&self, section: &UdpSection, r: &mut Reader<'_>) -> Option<Box<dyn ConfiguredApp>> {
+        let found = match &section.call {
+            Some(call) => self.registry.get(call).ok_or_else(|| format!("no app \"{call}\"")),
+            None => Err("must be set".to_owned()),
+        };
+        match found {
+            Ok(configure) => Some(configure(r)),
+            Err(why) => {
+                r.refuse("call", format!("{why}, expected one of {}", self.registry.names()));
+                // What another app would have asked for is not known.
+                r.leave_rest();
+                None
+            }
+        }
+    }
+}
+
+fn layout(
+    tree: &Tree,
+    section: &UdpSection,
+    app: &dyn ConfiguredApp,
+    problems: &mut Vec<Problem>,
+) -> Layout {
+    let mut layout = Layout::default();
+    let own = [Stat::new("start_time", RollUp::Worker)]
+        .into_iter()
+        .chain([DATAGRAMS, TOO_LONG, "log_dropped_count"].map(Stat::sum));
+    for stat in own.chain(app.stats()) {
+        if let Err(conflict) = layout.declare(stat) {
+            problems.push(section.server.refuse(tree, "call", conflict.to_string()));
+        }
+    }
+    layout
+}
+
+impl Program for Udp {
+    const NAME: &'static str = "brim-udp";
+    const KIND: Kind = Kind::Udp;
+
+    type Plan = UdpPlan;
+    type Worker = UdpWorker;
+
+    fn plan(&self, tree: &Tree, name: &SectionName) -> (Option<UdpPlan>, Vec<Problem>) {
+        if tree.section(&name.section()).is_none() {
+            return (None, vec![no_section(tree, name)]);
+        }
+        let ((section, app), mut problems) =
+            UdpSection::read(tree, name, |section, reader| self.app(section, reader));
+        let Some(app) = app else { return (None, problems) };
+        let layout = layout(tree, &section, &*app, &mut problems);
+        let settings = Settings::new(&section.server, layout, 0, AccessOutput::Off);
+        let plan = UdpPlan { section, app, settings };
+        ((!has_errors(&problems)).then_some(plan), problems)
+    }
+
+    fn settings(plan: &UdpPlan) -> &Settings {
+        &plan.settings
+    }
+
+    fn worker(plan: &Arc<UdpPlan>, context: WorkerContext, _: Option<&UdpWorker>) -> UdpWorker {
+        UdpWorker::new(plan, context)
+    }
+
+    fn datagrams(
+        current: Current<UdpWorker>,
+        socket: DatagramSocket,
+    ) -> impl Future<Output = ()> + 'static {
+        receiver::serve(current, socket)
+    }
+
+    /// There are no connections.
+    fn serve(_: Current<UdpWorker>, connection: Connection) -> impl Future<Output = ()> + 'static {
+        drop(connection);
+        std::future::ready(())
+    }
+
+    fn refuse(_: Current<UdpWorker>, refused: Refused) -> impl Future<Output = ()> + 'static {
+        drop(refused);
+        std::future::ready(())
+    }
+
+    fn turn_away(stream: Stream) -> impl Future<Output = ()> + 'static {
+        drop(stream);
+        std::future::ready(())
+    }
+}

@@ -1,0 +1,36 @@
+use std::rc::Rc;
+use std::sync::Arc;
+
+use brim_service::WorkerContext;
+use brim_stats::Counter;
+
+use crate::app::AppContext;
+use crate::plan::UdpPlan;
+use crate::registry::BuiltApp;
+
+/// The counter of datagrams that came.
+pub(crate) const DATAGRAMS: &str = "datagram_count";
+/// The counter of those that were longer than `max_datagram_size`.
+pub(crate) const TOO_LONG: &str = "truncated_count";
+
+/// A worker's state.
+pub(crate) struct UdpWorker {
+    pub(crate) context: WorkerContext,
+    pub(crate) app: Rc<dyn BuiltApp>,
+    pub(crate) max_datagram_size: usize,
+    pub(crate) datagrams: Counter,
+    pub(crate) too_long: Counter,
+}
+
+impl UdpWorker {
+    pub(crate) fn new(plan: &Arc<UdpPlan>, context: WorkerContext) -> Self {
+        let section = &plan.section;
+        Self {
+            app: plan.app.build(&AppContext::new(&context), section.concurrent_per_worker),
+            max_datagram_size: section.max_datagram_size,
+            datagrams: context.stats.counter(DATAGRAMS),
+            too_long: context.stats.counter(TOO_LONG),
+            context,
+        }
+    }
+}
