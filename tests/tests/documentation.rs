@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use brim_config::{HttpSection, Listener, SectionName, Tree, has_errors};
+use brim_config::{GatewaySection, HttpSection, Listener, SectionName, Tree, has_errors};
 
 const SOURCE: &str = concat!(
     include_str!("../../crates/config/src/http.rs"),
@@ -12,6 +12,8 @@ const SOURCE: &str = concat!(
     include_str!("../../crates/config/src/server.rs"),
     include_str!("../../crates/config/src/tls.rs")
 );
+const GATEWAY: &str = include_str!("../../crates/config/src/gateway.rs");
+const HANDLER: &str = include_str!("../../crates/config/src/handler.rs");
 const SCOPE: &str = include_str!("../../crates/http/src/scope.rs");
 const EXAMPLE: &str = include_str!("../../packaging/config/brim.conf");
 const CHANGELOG: &str = include_str!("../../debian/changelog");
@@ -28,6 +30,12 @@ fn keys() -> BTreeSet<&'static str> {
     keys.extend(["ip", "port"]);
     assert!(keys.len() > 25, "too few keys found: {keys:?}");
     keys
+}
+
+/// The keys of gateways, and those of handlers that are the gateway's.
+fn keys_of(source: &'static str) -> BTreeSet<&'static str> {
+    let documented = source.lines().filter_map(|line| line.trim().strip_prefix("/// `"));
+    documented.filter_map(|line| line.split_once("`: ")).map(|(key, _)| key).collect()
 }
 
 /// The keys that every application has.
@@ -129,9 +137,43 @@ fn every_key_is_in_the_example_and_in_the_manual() {
 }
 
 #[test]
+fn every_key_of_gateways_and_handlers_is_in_the_manual() {
+    let (gateway, handler) = (keys_of(GATEWAY), keys_of(HANDLER));
+    assert!(gateway.len() > 8 && handler.len() > 20, "{gateway:?} {handler:?}");
+    for key in &gateway {
+        assert!(EXAMPLE.contains(&format!("\n#{key} =")), "{key} is not in the example");
+    }
+    for key in gateway.iter().chain(&handler) {
+        assert!(MANUAL.contains(&format!("\n.It Ic {key} ")), "{key} is not in brim.conf(5)");
+    }
+}
+
+#[test]
+fn the_example_of_a_gateway_says_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("brim.conf");
+    let name = SectionName::parse("gateway").expect("a name");
+    let read = |text: &str| {
+        fs::write(&file, text).expect("a file");
+        let (section, problems) = GatewaySection::read(&Tree::load_file(&file).0, &name);
+        assert!(problems.is_empty(), "{}", list(&problems));
+        GatewaySection { handlers: Vec::new(), ..section }
+    };
+    let (_, example) = EXAMPLE.split_once("#[gateway]\n").expect("a gateway in the example");
+    let (example, _) = example.split_once("\n\n").expect("its end");
+    let lines = example.lines().filter_map(|line| line.strip_prefix('#'));
+    let lines: Vec<_> = lines.filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(lines.len(), keys_of(GATEWAY).len());
+    assert_eq!(read(&format!("[gateway]\n{}\n", lines.join("\n"))), read("[gateway]\n"));
+}
+
+#[test]
 fn the_manual_and_the_example_have_no_other_keys() {
     let of_apps = keys_of_apps();
-    let known = |key: &str| key == "call" || keys().contains(key) || of_apps.contains(key);
+    let of_gateways = &keys_of(GATEWAY) | &keys_of(HANDLER);
+    let known = |key: &str| {
+        key == "call" || keys().contains(key) || of_apps.contains(key) || of_gateways.contains(key)
+    };
     for line in MANUAL.lines().filter_map(|line| line.strip_prefix(".It Ic ")) {
         let key = line.split(' ').next().unwrap();
         assert!(known(key), "brim.conf(5) has {key:?}");
