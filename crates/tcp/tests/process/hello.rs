@@ -4,7 +4,7 @@ use crate::support::{Home, example};
 
 #[test]
 fn it_greets_by_name_and_counts() {
-    let home = Home::of(example("hello"), "call = hello\ngreeting = Hello");
+    let home = Home::of(example("hello-tcp"), "call = hello\ngreeting = Hello");
     let server = home.start();
     let mut client = server.client();
     client.expect("Who are you?\n");
@@ -16,7 +16,7 @@ fn it_greets_by_name_and_counts() {
 
 #[test]
 fn its_last_words_arrive_though_the_client_goes_on_sending() {
-    let home = Home::of(example("hello"), "call = hello\ngreeting = Hello");
+    let home = Home::of(example("hello-tcp"), "call = hello\ngreeting = Hello");
     let server = home.start();
     let mut client = server.client();
     client.expect("Who are you?\n");
@@ -26,7 +26,7 @@ fn its_last_words_arrive_though_the_client_goes_on_sending() {
 
 #[test]
 fn it_does_not_start_without_a_greeting_and_names_the_line() {
-    let home = Home::of(example("hello"), "call = hello");
+    let home = Home::of(example("hello-tcp"), "call = hello");
     let problems = home.check();
     let line = format!("{}:1: [tcp] greeting: must be set", home.config().display());
     assert!(problems.contains(&line), "{problems}");
@@ -34,7 +34,7 @@ fn it_does_not_start_without_a_greeting_and_names_the_line() {
 
 #[test]
 fn a_reload_without_a_greeting_is_refused_and_the_old_one_greets_on() {
-    let home = Home::of(example("hello"), "call = hello\ngreeting = Hello");
+    let home = Home::of(example("hello-tcp"), "call = hello\ngreeting = Hello");
     let server = home.start();
     home.configure("call = hello");
     let notice = server.reload();
