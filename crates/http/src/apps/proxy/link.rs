@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 
 use super::decoder::{Decoder, Piece};
-use super::response::{self, Asked, Head};
+use super::response::{self, Asked, Head, Progress};
 use super::sending::{Framing, Sending, Stopped};
 use super::timer::Timer;
 use super::upload::Upload;
@@ -30,8 +30,7 @@ pub(super) struct Link {
     input: BytesMut,
     /// How much is read next.
     piece: usize,
-    /// Bytes of the response's heads so far.
-    heads: usize,
+    heads: Progress,
     head_limit: usize,
     body: Decoder,
     /// The response allows another request.
@@ -51,7 +50,7 @@ impl Link {
             stopped: None,
             input: BytesMut::new(),
             piece: PIECE,
-            heads: 0,
+            heads: Progress::default(),
             head_limit: conf.head_limit,
             body: Decoder::Length(0),
             keeps: true,
@@ -96,7 +95,7 @@ impl Link {
 
     /// Begins a request.
     pub(super) fn begin(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Framing) {
-        self.heads = 0;
+        self.heads = Progress::default();
         self.sending.begin(write);
     }
 

@@ -46,25 +46,34 @@ struct Fields {
     listed: Vec<HeaderName>,
 }
 
+/// How far the heads of one response have been read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    /// Bytes of those that were taken.
+    taken: usize,
+    /// Bytes of the next one in which its end is not.
+    searched: usize,
+}
+
 /// Takes a final response's head off the front of what was read; `None` until it is there. Those that
-/// are only informational are thrown away. `used`: bytes that were taken for one response.
+/// are only informational are thrown away, and count.
 pub(super) fn take(
     input: &mut BytesMut,
-    used: &mut usize,
+    progress: &mut Progress,
     limit: usize,
     asked: Asked<'_>,
 ) -> Result<Option<Head>, &'static str> {
+    const TOO_LARGE: &str = "its head is too large";
     loop {
-        let Some(end) = end(input) else {
-            return if *used + input.len() < limit {
-                Ok(None)
-            } else {
-                Err("its head is too large")
-            };
+        let Some(end) = end(input, progress.searched) else {
+            // A line's end may be the last of these.
+            progress.searched = input.len().saturating_sub(2);
+            let fits = progress.taken + input.len() < limit;
+            return if fits { Ok(None) } else { Err(TOO_LARGE) };
         };
-        *used += end;
-        if *used > limit {
-            return Err("its head is too large");
+        *progress = Progress { taken: progress.taken + end, searched: 0 };
+        if progress.taken > limit {
+            return Err(TOO_LARGE);
         }
         if let Some(head) = read(&input.split_to(end).freeze(), asked)? {
             return Ok(Some(head));
@@ -73,10 +82,11 @@ pub(super) fn take(
 }
 
 /// Where a head ends: behind the first empty line.
-fn end(input: &[u8]) -> Option<usize> {
-    memchr_iter(b'\n', input).find_map(|at| match input.get(at + 1..)? {
-        [b'\n', ..] => Some(at + 2),
-        [b'\r', b'\n', ..] => Some(at + 3),
+fn end(input: &[u8], searched: usize) -> Option<usize> {
+    let rest = input.get(searched..)?;
+    memchr_iter(b'\n', rest).find_map(|at| match rest.get(at + 1..)? {
+        [b'\n', ..] => Some(searched + at + 2),
+        [b'\r', b'\n', ..] => Some(searched + at + 3),
         _ => None,
     })
 }
