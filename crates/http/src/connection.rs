@@ -234,10 +234,11 @@ impl Shell {
     /// What follows silence and requests by HTTP/1: HTTP/2, or the end.
     async fn conclude(&self, spoken: Spoken) {
         let spoken = match spoken {
-            Spoken::Http2(transport, rest) => h2::speak(self, transport, rest).await,
+            // Boxed, each: what goes on for long is not to hold the room of the largest.
+            Spoken::Http2(transport, rest) => Box::pin(h2::speak(self, transport, rest)).await,
             Spoken::Messages(transport, rest, messages) => {
                 let (worker, peer) = (self.current.get(), self.peer.clone());
-                apps::speak(worker, messages, peer, transport, rest).await;
+                Box::pin(apps::speak(worker, messages, peer, transport, rest)).await;
                 Spoken::Ended
             }
             spoken => spoken,
@@ -268,7 +269,7 @@ impl Shell {
                 }
             }
             Spoken::Upgraded(transport, rest, exchange) => {
-                self.tunnel(transport, rest, exchange).await
+                Box::pin(self.tunnel(transport, rest, exchange)).await
             }
             Spoken::Stuck => tracing::debug!(peer = ?self.peer.address, "the client takes no more"),
             Spoken::Failed(transport, error) => {

@@ -397,7 +397,7 @@ impl Speaker {
         let goodbye = async {
             let _ = client.write_all(&last).await;
             let _ = client.shutdown().await;
-            let mut discarded = [0; 1024];
+            let mut discarded = vec![0; READ];
             while client.read(&mut discarded).await.is_ok_and(|count| count > 0) {}
         };
         let _ = tokio::time::timeout(GOODBYE.min(linger), goodbye).await;

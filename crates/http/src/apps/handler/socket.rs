@@ -61,7 +61,8 @@ pub(super) fn response(
         let drain = times.drain_tunnel.mul_f64(0.8);
         let open = Guarded { open, lifecycle: lifecycle.clone() };
         let terms = Terms { conf, compressed, write: times.write };
-        let mut socket = Socket::new(client, open, handler, terms);
+        // Boxed: the future would have room for it twice.
+        let mut socket = Box::new(Socket::new(client, open, handler, terms));
         let ended = {
             let mut drained = pin!(async {
                 lifecycle.drain_begins().await;
@@ -372,7 +373,7 @@ impl Socket {
     }
 
     /// The last words, and the end of the connection.
-    async fn end(mut self, ended: Ended) {
+    async fn end(mut self: Box<Self>, ended: Ended) {
         let open = &self.open.open;
         // What is left of a frame of ours goes first.
         let mut last = std::mem::take(&mut self.own);
