@@ -27,13 +27,16 @@ impl Core {
         exchange.receive.received(cost)?;
         let handler = self.handlers.get(exchange.handler);
         let limit = handler.map_or(0, |handler| handler.config.max_message);
-        let known = exchange.message.as_ref().map_or(0, |message| message.bytes.len());
+        // Pings, pongs and the close frame come whole, perhaps between the pieces of a message.
+        let is_control = exchange.class == Class::WebSocket && Flags(flags).opcode() >= 8;
+        let begun = exchange.message.as_ref().filter(|_| !is_control);
+        let known = begun.map_or(0, |message| message.bytes.len());
         if known + bytes.len() > limit {
             let what = "a client's message is longer than max_message";
             self.fail(id, Reason::TooLarge, &what, Notice::Yes);
             return Ok(());
         }
-        if !more && exchange.message.is_none() {
+        if !more && begun.is_none() {
             self.pass_message(id, (flags, path, bytes), cost);
             return Ok(());
         }

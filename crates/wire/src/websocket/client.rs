@@ -124,11 +124,6 @@ impl ClientFrames {
         Self { limit, compressed, frame: None, message: None, text: Utf8::default() }
     }
 
-    /// Whether a message has begun and not ended.
-    pub fn is_in_message(&self) -> bool {
-        self.message.is_some()
-    }
-
     /// Looks at the start of `input`: how many bytes were used, and what came of them. `None` where more
     /// bytes are needed. A piece has at most `room` bytes, which has to be above 0. Unmasks in place.
     pub fn decode<'a>(

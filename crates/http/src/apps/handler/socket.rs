@@ -124,8 +124,6 @@ struct Socket {
     frames: ClientFrames,
     /// What was read and not used: the beginning of a frame, or what there is no credit for.
     input: Vec<u8>,
-    /// A control frame that came inside a message, for behind it: of its kind the last.
-    control: Option<Control>,
     /// What the handler wrote and the client has not taken yet.
     piece: Bytes,
     server: ServerFrames,
@@ -148,7 +146,6 @@ impl Socket {
             handler,
             frames: ClientFrames::new(conf.max_message, compressed),
             input: Vec::new(),
-            control: None,
             piece: Bytes::new(),
             server: ServerFrames::new(),
             pong: None,
@@ -313,10 +310,6 @@ impl Socket {
         let whole = input.len();
         while !self.closed {
             let Poll::Ready(credit) = self.open.open.poll_credit(cx, LEAST) else { break };
-            if let Some(control) = self.control.take_if(|_| !self.frames.is_in_message()) {
-                self.tell(&control);
-                continue;
-            }
             let room = credit.saturating_sub(message_bytes(b""));
             let (used, event) = self.frames.decode(input, room)?;
             let end = match event {
@@ -352,8 +345,6 @@ impl Socket {
                 self.closed = true;
                 self.timer = Timer::new(CLOSING);
             }
-            // The pieces of a message follow each other on the link.
-            _ if self.frames.is_in_message() => self.control = Some(control),
             _ => self.tell(&control),
         }
     }
