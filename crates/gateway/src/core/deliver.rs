@@ -129,7 +129,13 @@ impl Core {
         self.counters.delivery_count.add(parsed.targets.count() as u64);
         for id in parsed.targets.iter() {
             match self.exchanges.get(&id) {
-                None => self.counters.late_reply_count.incr(),
+                None => {
+                    self.counters.late_reply_count.incr();
+                    // One that keeps lists of clients did not see us begin anew.
+                    if matches!(parsed.body, Wanted::Data(_)) {
+                        self.tell_of(id, place, None);
+                    }
+                }
                 Some(exchange) if exchange.handler != place => {
                     self.counters.foreign_reply_count.incr();
                 }

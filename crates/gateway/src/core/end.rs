@@ -31,13 +31,16 @@ impl Core {
             self.list(exchange.link);
         }
         if notice == Notice::Yes && exchange.peer.is_some() {
-            self.counters.notice_count.incr();
-            let wish = Wish { id, kind: Kind::Notice, credit: 0 };
-            // Nobody is left to be told, or too much waits: then there is no telling.
-            let _ = self.send(exchange.handler, exchange.peer, wish, |pen, out| {
-                pen.disconnect(out, id);
-            });
+            self.tell_of(id, exchange.handler, exchange.peer);
         }
+    }
+
+    /// Tells a handler that there is nobody of this id.
+    pub(super) fn tell_of(&mut self, id: u32, place: usize, peer: Option<Key>) {
+        self.counters.notice_count.incr();
+        let wish = Wish { id, kind: Kind::Notice, credit: 0 };
+        // Nobody is left to be told, or too much waits: then there is no telling.
+        let _ = self.send(place, peer, wish, |pen, out| pen.disconnect(out, id));
     }
 
     /// Ends an exchange before its time, counts that and tells of it.
