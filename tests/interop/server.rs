@@ -196,5 +196,7 @@ pub(crate) fn free_address() -> SocketAddr {
 /// A program that is built with these tests.
 pub(crate) fn program_beside(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_test-handler")).parent().expect("its folder");
-    folder.join(name)
+    let program = folder.join(name);
+    assert!(name == "examples" || program.exists(), "{name}? cargo build --workspace --bins");
+    program
 }
