@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, PATIENCE};
@@ -37,7 +38,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Where uploads go.
     pub(crate) uploads: PathBuf,
-    processes: Vec<Process>,
+    /// The gateway is the first one.
+    processes: Mutex<Vec<Process>>,
     specs: Vec<(&'static str, String, String)>,
     folder: tempfile::TempDir,
 }
@@ -78,14 +80,14 @@ impl Server {
         fs::create_dir(&uploads).expect("a folder for uploads");
         let specs: Vec<_> = sections.iter().map(|section| specs(section, folder.path())).collect();
         let address = free_address();
-        let mut server = Self { kind, address, uploads, processes: Vec::new(), specs, folder };
+        let server = Self { kind, address, uploads, processes: Mutex::default(), specs, folder };
         match kind {
             Kind::Brim => server.brim(sections, stream),
             Kind::Mongrel2 => server.mongrel2(sections, stream),
         }
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
-            for process in &mut server.processes {
+            for process in server.processes().iter_mut() {
                 assert!(matches!(process.0.try_wait(), Ok(None)), "{kind:?} has ended");
             }
             assert!(Instant::now() < deadline, "{kind:?} does not listen");
@@ -109,7 +111,7 @@ impl Server {
         self.folder.path()
     }
 
-    fn brim(&mut self, sections: &[Section], stream: bool) {
+    fn brim(&self, sections: &[Section], stream: bool) {
         let names: Vec<_> = sections.iter().map(|section| section.name).collect();
         let folder = self.folder.path();
         let mut conf = format!(
@@ -133,13 +135,31 @@ impl Server {
         let path = folder.join("brim.conf");
         fs::write(&path, conf).expect("a configuration");
         for (program, section) in [("brim-gateway", "gateway"), ("brim-http", "wsgi")] {
-            let mut command = Command::new(program_beside(program));
-            command.arg("--config").arg(&path).arg(section).env("LOGS_DIRECTORY", folder);
-            self.processes.push(Process::start(&mut command));
+            let process = Self::program(folder, program, section);
+            self.processes().push(process);
         }
     }
 
-    fn mongrel2(&mut self, sections: &[Section], stream: bool) {
+    fn program(folder: &Path, program: &str, section: &str) -> Process {
+        let mut command = Command::new(program_beside(program));
+        command.arg("--config").arg(folder.join("brim.conf")).arg(section);
+        Process::start(command.env("LOGS_DIRECTORY", folder))
+    }
+
+    fn processes(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kills the gateway, and starts another one in its place.
+    pub(crate) fn replace_gateway(&self) {
+        let mut processes = self.processes();
+        let gateway = processes.first_mut().expect("a gateway");
+        gateway.0.kill().expect("a process to kill");
+        let _ = gateway.0.wait();
+        *gateway = Self::program(self.folder(), "brim-gateway", "gateway");
+    }
+
+    fn mongrel2(&self, sections: &[Section], stream: bool) {
         let folder = self.folder.path().display();
         let (mut handlers, mut routes) = (String::new(), Vec::new());
         for (section, (name, send, recv)) in sections.iter().zip(&self.specs) {
@@ -173,7 +193,7 @@ impl Server {
         assert!(loaded.is_ok_and(|output| output.status.success()), "m2sh does not load");
         let mut command = Command::new("mongrel2");
         command.args(["config.sqlite", "interop"]).current_dir(self.folder()).stdout(Stdio::null());
-        self.processes.push(Process::start(&mut command));
+        self.processes().push(Process::start(&mut command));
     }
 }
 

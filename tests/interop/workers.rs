@@ -164,3 +164,33 @@ pub(crate) fn come_and_go(setup: &Setup) {
         drop(stays);
     }
 }
+
+pub(crate) fn gateway_is_killed(setup: &Setup) {
+    const TIMES: usize = 5;
+    let server = Server::start(setup.kind, &BOTH, false);
+    for section in BOTH {
+        let handler = setup.handler(&server, section.name, "one", &[]);
+        until_answered(&server, section.name);
+        let mut again = Vec::new();
+        let seen = load(&server, section.name, || {
+            for _ in 0..TIMES {
+                std::thread::sleep(Duration::from_millis(300));
+                let killed = Instant::now();
+                server.replace_gateway();
+                until_answered(&server, section.name);
+                again.push(killed.elapsed());
+            }
+        });
+        println!("served again after {again:?}; {seen:?}");
+        let count = |status| seen.answers.get(&status).copied().unwrap_or_default();
+        // 502 what it had, at most one for each client; 503 until the handlers are back.
+        assert_eq!(
+            count(200) + count(502) + count(503),
+            seen.answers.values().sum::<usize>(),
+            "{seen:?}"
+        );
+        assert!(count(502) <= TIMES * 8 && count(200) > 100, "{seen:?}");
+        assert!(seen.longest < Duration::from_secs(10), "{seen:?}");
+        drop(handler);
+    }
+}

@@ -35,8 +35,8 @@ const HEADERS: usize = 1000;
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// How long a gateway may take to greet: systemd takes the connection, and then starts it.
 const GREETING: Duration = Duration::from_secs(60);
-/// A link that lived so long is connected again at once.
-const STABLE: Duration = Duration::from_secs(1);
+/// A link that lived so long is connected again at once. A gateway that stops may greet, and go.
+const STABLE: Duration = Duration::from_millis(100);
 
 thread_local! {
     /// The worker's links, those that somebody still uses. They outlive a reload.
