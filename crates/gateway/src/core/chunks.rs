@@ -114,7 +114,8 @@ impl Chunks {
             (Stage::Trailer(bytes), _) => Stage::Trailer(bytes + 1),
             (stage @ (Stage::Data(_) | Stage::Over), _) => stage,
         };
-        let limit = if matches!(self.stage, Stage::Trailer(_)) { TRAILERS } else { LINE };
+        let is_trailer = matches!(self.stage, Stage::Trailer(_) | Stage::Over);
+        let limit = if is_trailer { TRAILERS } else { LINE };
         if self.line > limit { Err(ChunkError::TooLong) } else { Ok(()) }
     }
 

@@ -269,8 +269,12 @@ fn a_late_answer_reaches_nobody() {
     puppet.say(
         format!("other {}:{second}, HTTP/1.1 500 no\r\n\r\n", second.to_string().len()).as_bytes(),
     );
+    // The handler hears that nobody is there, but not when it closes what is closed.
+    puppet.hear_leave(first);
+    puppet.reply(&[first], "");
     puppet.answer(second, "two");
     assert_eq!(front.answer(exchange).body, b"two");
+    assert!(puppet.hears_nothing());
 }
 
 fn ids_of_connections_stay_if_the_handler_wants_that() {
