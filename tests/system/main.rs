@@ -29,6 +29,8 @@ mod machine;
 mod mixed;
 mod package;
 mod serve;
+mod tcp;
+mod udp;
 mod upstream;
 mod wait;
 
@@ -47,6 +49,8 @@ fn trials() -> Vec<Trial> {
     trials.extend(limits::trials());
     trials.extend(endure::trials());
     trials.extend(front::trials());
+    trials.extend(tcp::trials());
+    trials.extend(udp::trials());
     trials
 }
 

@@ -4,13 +4,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use brim_config::{GatewaySection, HttpSection, Listener, SectionName, Tree, has_errors};
+use brim_config::{
+    GatewaySection, HttpSection, Listener, SectionName, TcpSection, Tree, UdpSection, has_errors,
+};
 
 const SOURCE: &str = concat!(
     include_str!("../../crates/config/src/http.rs"),
     include_str!("../../crates/config/src/http2.rs"),
     include_str!("../../crates/config/src/server.rs"),
-    include_str!("../../crates/config/src/tls.rs")
+    include_str!("../../crates/config/src/tcp.rs"),
+    include_str!("../../crates/config/src/tls.rs"),
+    include_str!("../../crates/config/src/udp.rs")
 );
 const GATEWAY: &str = include_str!("../../crates/config/src/gateway.rs");
 const HANDLER: &str = include_str!("../../crates/config/src/handler.rs");
@@ -48,8 +52,9 @@ fn keys_of_all_apps() -> BTreeSet<String> {
 /// The keys that an application's code documents at its `Conf` or the fields of it: "`key`: ..." or "`key` (...".
 fn keys_of_apps() -> BTreeSet<String> {
     let mut keys = keys_of_all_apps();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/http/src/apps");
-    for path in files_below(&folder) {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    let folders = ["http", "tcp", "udp"].map(|name| crates.join(name).join("src/apps"));
+    for path in folders.iter().flat_map(|folder| files_below(folder)) {
         let text = fs::read_to_string(path).expect("its text");
         let Some((before, after)) = text.split_once("struct Conf ") else { continue };
         let doc = before.lines().rev().skip(1);
@@ -77,7 +82,10 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn every_key_of_an_application_is_in_the_manual() {
     let keys = keys_of_apps();
-    assert!(keys.contains("max_echo") && keys.contains("auth_path"), "{keys:?}");
+    assert!(
+        keys.contains("max_echo") && keys.contains("auth_path") && keys.contains("chunk_read"),
+        "{keys:?}"
+    );
     assert!(keys.contains("route"), "{keys:?}");
     for key in keys {
         assert!(MANUAL.contains(&format!("\n.It Ic {key} ")), "{key} is not in brim.conf(5)");
@@ -165,6 +173,41 @@ fn the_example_of_a_gateway_says_the_defaults() {
     let lines: Vec<_> = lines.filter(|line| !line.starts_with(' ')).collect();
     assert_eq!(lines.len(), keys_of(GATEWAY).len());
     assert_eq!(read(&format!("[gateway]\n{}\n", lines.join("\n"))), read("[gateway]\n"));
+}
+
+/// What the example says of a section, with its comment signs taken off.
+fn of_example(section: &str) -> String {
+    let begin = format!("#[{section}]\n");
+    let (_, example) = EXAMPLE.split_once(&begin).expect("a section in the example");
+    let (example, _) = example.split_once("\n\n").expect("its end");
+    let lines = example.lines().filter_map(|line| line.strip_prefix('#'));
+    let lines: Vec<_> = lines.filter(|line| !line.starts_with(' ')).collect();
+    format!("[{section}]\n{}\n", lines.join("\n"))
+}
+
+#[test]
+fn the_examples_of_tcp_and_udp_servers_say_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("brim.conf");
+    let tree = |text: &str| {
+        fs::write(&file, text).expect("a file");
+        Tree::load_file(&file).0
+    };
+    let name = |kind: &str| SectionName::parse(kind).expect("a name");
+    let tcp = |text: &str| {
+        let ((mut section, ()), problems) = TcpSection::read(&tree(text), &name("tcp"), |_, _| ());
+        assert!(problems.is_empty(), "{}", list(&problems));
+        section.server.listeners.clear();
+        section
+    };
+    let udp = |text: &str| {
+        let ((mut section, ()), problems) = UdpSection::read(&tree(text), &name("udp"), |_, _| ());
+        assert!(problems.is_empty(), "{}", list(&problems));
+        section.server.listeners.clear();
+        section
+    };
+    assert_eq!(tcp(&of_example("tcp")), tcp("[tcp]\n"));
+    assert_eq!(udp(&of_example("udp")), udp("[udp]\n"));
 }
 
 #[test]

@@ -96,7 +96,9 @@ fn works(name: &str, ports: &[&str]) {
     let script = format!("exec 2>&1\n{}", script.join("\n"));
     let mut server = Shell::start(&script, place.path());
     let mut lines = BufReader::new(server.0.0.stdout.take().unwrap()).lines();
-    let sections = texts[1].lines().filter(|line| line.starts_with("[wsgi")).count();
+    let kinds = ["[wsgi", "[tcp", "[udp"];
+    let begins = |line: &&str| kinds.iter().any(|kind| line.starts_with(kind));
+    let sections = texts[1].lines().filter(begins).count();
     let mut serving = 0;
     while serving < sections {
         let line = lines.next().unwrap_or_else(|| panic!("{name} does not serve")).unwrap();
@@ -137,6 +139,16 @@ fn a_proxy_in_front_of_two_upstreams() {
 #[test]
 fn basic_authentication_around_a_directory() {
     works("basic-auth", &["8901"]);
+}
+
+#[test]
+fn a_program_for_each_client() {
+    works("inetd", &["8902"]);
+}
+
+#[test]
+fn a_forwarder_that_tells_who_the_client_is() {
+    works("tcp-forward", &["8901", "8902"]);
 }
 
 #[test]
