@@ -360,6 +360,28 @@ fn a_slow_client_is_granted_no_more() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_is_closed() {
+    let gateway = Gateway::new();
+    let daemon = serve(&gateway.behind("").replace("stats", "stats\nwrite_timeout = 1s"));
+    let mut link = gateway.link();
+    let (client, id) = switched(&daemon, &mut link);
+    let piece = plain(0x82, &[3; 32_000]);
+    let mut credit = link.credit;
+    loop {
+        while credit >= 32_004 {
+            link.data(id, &piece, false);
+            credit -= 32_004;
+        }
+        match link.next() {
+            Heard::Credit { bytes, .. } => credit += bytes,
+            Heard::Cancel { reason, .. } => break assert_eq!(reason, Reason::ClientLeft),
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(client);
+}
+
+#[test]
 fn what_the_gateway_cancels_is_closed() {
     let (_gateway, daemon, mut link) = linked("");
     for (reason, code) in [

@@ -26,7 +26,7 @@ use crate::client::Peer;
 use crate::error::{Error, HandlerFailure};
 use crate::exchange::{End, Exchange};
 use crate::upgrade::Upgraded;
-use crate::worker::HttpWorker;
+use crate::worker::{HttpWorker, Times};
 use brim_service::Transport;
 
 /// Bytes that are read at once.
@@ -93,7 +93,7 @@ pub(crate) async fn speak(
     let exchange = Rc::new(Exchange::of_messages(&worker, peer, &rest));
     let client = Upgraded::new(transport, rest, exchange.clone());
     let (lifecycle, times) = exchange.life();
-    let mut speaker = Speaker::new(client, messages, exchange.clone(), times.head);
+    let mut speaker = Speaker::new(client, messages, exchange.clone(), &times);
     let mut drained = pin!(async {
         lifecycle.drain_begins().await;
         tokio::time::sleep(times.drain_tunnel).await;
@@ -164,8 +164,14 @@ struct Speaker {
     /// What the client has not taken yet, and of whom.
     piece: Bytes,
     from: usize,
-    /// Of silence between messages, and for a whole message from its first byte.
-    times: (Duration, Duration),
+    /// The client is to take something.
+    writes: bool,
+    /// Of silence between messages.
+    silence: Duration,
+    /// For a whole message from its first byte.
+    head: Duration,
+    /// How long a client may take nothing.
+    write: Duration,
     timer: Timer,
 }
 
@@ -174,7 +180,7 @@ impl Speaker {
         client: Upgraded,
         messages: Rc<Messages>,
         exchange: Rc<Exchange>,
-        head: Duration,
+        times: &Times,
     ) -> Self {
         let silence = messages.silence();
         Self {
@@ -187,8 +193,11 @@ impl Speaker {
             talks: Vec::new(),
             piece: Bytes::new(),
             from: 0,
-            times: (silence, head),
-            timer: Timer::new(head.min(silence)),
+            writes: false,
+            silence,
+            head: times.head,
+            write: times.write,
+            timer: Timer::new(times.head.min(silence)),
         }
     }
 
@@ -203,9 +212,13 @@ impl Speaker {
         if let Poll::Ready(step) = self.poll_read(cx, &mut moved) {
             return Poll::Ready(step);
         }
-        let waits_for_client = self.input.is_empty() || self.under.is_some();
-        if moved && waits_for_client {
-            self.timer.set(Instant::now(), self.times.0);
+        let writes = !self.piece.is_empty();
+        let wrote = std::mem::replace(&mut self.writes, writes);
+        moved |= writes && !wrote;
+        let between = self.input.is_empty() || self.under.is_some();
+        if moved && between {
+            let time = if writes { self.write.min(self.silence) } else { self.silence };
+            self.timer.set(Instant::now(), time);
         }
         self.timer.poll(cx).map(|()| Step::Ends(Ended::Silently(Reason::ClientIdle)))
     }
@@ -264,7 +277,7 @@ impl Speaker {
                 // What follows has its time from now on.
                 self.timer.set(
                     Instant::now(),
-                    if self.input.is_empty() { self.times.0 } else { self.times.1 },
+                    if self.input.is_empty() { self.silence } else { self.head },
                 );
             }
             match self.next() {
@@ -283,7 +296,7 @@ impl Speaker {
             match ready!(Pin::new(&mut self.client).poll_read(cx, &mut read)) {
                 Ok(()) if !read.filled().is_empty() => {
                     if self.input.is_empty() {
-                        self.timer.set(Instant::now(), self.times.1);
+                        self.timer.set(Instant::now(), self.head);
                     }
                     self.input.extend_from_slice(read.filled());
                 }
@@ -304,7 +317,7 @@ impl Speaker {
             let length = self.input.len() - rest.len();
             if message.is_ping() {
                 drop(self.input.drain(..length));
-                self.timer.set(Instant::now(), self.times.0);
+                self.timer.set(Instant::now(), self.silence);
                 continue;
             }
             let Some(route) = self.messages.route(message.path) else {

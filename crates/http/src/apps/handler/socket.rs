@@ -131,6 +131,8 @@ struct Socket {
     pong: Option<Control>,
     /// A frame of ours, for the next gap between those of the handler.
     own: Vec<u8>,
+    /// The client is to take something.
+    waits: bool,
     /// The client's close frame came.
     closed: bool,
     write: Duration,
@@ -150,6 +152,7 @@ impl Socket {
             server: ServerFrames::new(),
             pong: None,
             own: Vec::new(),
+            waits: false,
             closed: false,
             write,
             timer: Timer::new(conf.silence),
@@ -173,6 +176,8 @@ impl Socket {
             return Poll::Ready(ended);
         }
         let waits = !self.piece.is_empty() || !self.own.is_empty();
+        let waited = std::mem::replace(&mut self.waits, waits);
+        moved |= waits && !waited;
         let time = match (self.closed, waits) {
             (true, _) => CLOSING,
             (false, true) => self.write.min(self.conf.silence),
