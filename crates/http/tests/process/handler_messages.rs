@@ -90,14 +90,15 @@ fn a_client_that_leaves_cancels_and_a_silent_one_is_closed() {
 
 #[test]
 fn what_is_malformed_too_long_or_for_nobody_is_told_so() {
-    let (_gateway, daemon, mut link) = linked("socket_max_message = 100");
+    let (_gateway, daemon, mut link) = linked("socket_max_message = 600");
     for (bytes, status) in [
         (b"@chat?x=1 {}\0".to_vec(), "400"),
         (b"@chat {}\0\n".to_vec(), "400"),
         (b"@other {}\0".to_vec(), "404"),
         (b"@chatter {}\0".to_vec(), "404"),
         (b"<y/>\0".to_vec(), "404"),
-        ([b"@chat {", &[b'x'; 92][..], b"}\0"].concat(), "413"),
+        ([b"@chat/", &[b'x'; 507][..], b" {}\0"].concat(), "414"),
+        ([b"@chat {", &[b'x'; 592][..], b"}\0"].concat(), "413"),
     ] {
         let mut client = daemon.client();
         client.send(&bytes);
@@ -113,9 +114,11 @@ fn what_is_malformed_too_long_or_for_nobody_is_told_so() {
         }
     }
     let mut client = daemon.client();
-    client.send([b"@chat {", &[b'x'; 91][..], b"}\0"].concat());
+    client.send([b"@chat {", &[b'x'; 591][..], b"}\0"].concat());
     link.request();
-    assert_eq!(link.body().len(), 93);
+    assert_eq!(link.body().len(), 593);
+    client.send([b"@chat/", &[b'x'; 506][..], b" {}\0"].concat());
+    assert_eq!(link.message().1.len(), 512);
 }
 
 #[test]

@@ -21,9 +21,11 @@ use tokio::time::{sleep, timeout};
 mod call;
 mod drive;
 mod line;
+mod open;
 
 pub(super) use call::{Answer, Failure, Piece};
-pub(super) use line::{Line, NotBegun, Open, message_bytes};
+pub(super) use line::{Line, NotBegun};
+pub(super) use open::{Open, message_bytes};
 
 /// Bytes of an exchange that a gateway may send before it gets more credit.
 pub(super) const CREDIT: u32 = 64 * 1024;

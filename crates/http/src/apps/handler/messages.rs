@@ -5,7 +5,6 @@
 //! on.
 
 use std::future::poll_fn;
-use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -18,8 +17,9 @@ use bytes::{Buf, Bytes};
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::link::{Failure, Open, Piece, message_bytes};
+use super::link::{Failure, Piece};
 use super::{Handler, Shared};
+
 use crate::apps::proxy::Timer;
 use crate::apps::proxy::forwarded::Origin;
 use crate::client::Peer;
@@ -29,8 +29,14 @@ use crate::upgrade::Upgraded;
 use crate::worker::{HttpWorker, Times};
 use brim_service::Transport;
 
+mod talk;
+
+use talk::{Talk, Under};
+
 /// Bytes that are read at once.
 const READ: usize = 4096;
+/// Longest path of a message, in bytes. It fits into the smallest payload that a gateway may have.
+const PATH: usize = 512;
 /// How long the last words may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -132,25 +138,6 @@ enum Ended {
     Cut,
     /// The client hears why.
     Refused(StatusCode, &'static str),
-}
-
-/// A message on its way to its handler. Its bytes are the first ones of the input.
-struct Under {
-    kind: Kind,
-    route: usize,
-    path: Range<usize>,
-    body: Range<usize>,
-    /// Bytes of the input that belong to it.
-    length: usize,
-}
-
-/// A handler that this connection talks to.
-struct Talk {
-    handler: Rc<Handler>,
-    kind: Kind,
-    open: Open,
-    /// What of the first message was not sent yet goes as data.
-    is_first: bool,
 }
 
 struct Speaker {
@@ -320,6 +307,10 @@ impl Speaker {
                 self.timer.set(Instant::now(), self.silence);
                 continue;
             }
+            if message.path.len() > PATH {
+                let reason = "the path of the message is too long";
+                return Err(Ended::Refused(StatusCode::URI_TOO_LONG, reason));
+            }
             let Some(route) = self.messages.route(message.path) else {
                 let reason = "no handler has a route for this message";
                 return Err(Ended::Refused(StatusCode::NOT_FOUND, reason));
@@ -414,33 +405,6 @@ impl Speaker {
             while client.read(&mut discarded).await.is_ok_and(|count| count > 0) {}
         };
         let _ = tokio::time::timeout(GOODBYE.min(linger), goodbye).await;
-    }
-}
-
-impl Talk {
-    /// Sends what of a message was not sent, within credit.
-    fn poll_send(&mut self, cx: &mut Context<'_>, under: &mut Under, input: &[u8]) -> Poll<()> {
-        loop {
-            let path = input.get(under.path.clone()).unwrap_or_default();
-            let fields = if self.is_first { 0 } else { message_bytes(path) };
-            let least = u32::try_from(fields + 1).unwrap_or(u32::MAX);
-            let room = ready!(self.open.poll_credit(cx, least)) - fields;
-            let end = under.body.end.min(under.body.start + room);
-            let bytes = input.get(under.body.start..end).unwrap_or_default();
-            let is_last = end == under.body.end;
-            match self.is_first {
-                true => self.open.data(bytes, is_last),
-                false => self.open.message(0, path, bytes, !is_last),
-            }
-            under.body.start = end;
-            // Only the first piece has the path.
-            under.path = 0..0;
-            if is_last {
-                self.is_first = false;
-                self.handler.shared.messages.incr();
-                return Poll::Ready(());
-            }
-        }
     }
 }
 

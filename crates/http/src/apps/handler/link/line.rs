@@ -1,25 +1,23 @@
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use brim_wire::link::{
-    Cancel, Class, Content, Frame, GoAway, GoAwayReason, HEADER_BYTES, Hello, LinkError, Reason,
-    data_header,
+    Class, Content, Frame, GoAway, GoAwayReason, HEADER_BYTES, Hello, LinkError, data_header,
 };
 use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::CREDIT;
-use super::call::{Answer, Call, Failure, Piece, keep_waker, misplaced};
+use super::call::{Call, Failure, keep_waker, misplaced};
+use super::open::Open;
 
 /// Bytes that wait to be written before those who would add more have to wait.
 const HIGH: usize = 256 * 1024;
 /// Those who came last to wait for room, among whom one is looked for.
 const RECENT: usize = 16;
-/// What a message has beside its bytes, without its path.
-const MESSAGE_FIELDS: usize = 3;
 
 /// One connection to a gateway and the exchanges on it. A task ([`super::drive`]) moves its bytes; all
 /// that is given to it until that task has its turn leaves in one write.
@@ -163,11 +161,32 @@ impl Line {
         calls.insert(id, call.clone());
         drop((calls, out));
         self.wake();
-        Ok(Open { line: self.clone(), call, reason: Cell::new(Reason::ClientLeft) })
+        Ok(Open::new(self.clone(), call))
+    }
+
+    /// The longest payload that the gateway takes.
+    pub(super) fn payload(&self) -> usize {
+        self.payload
+    }
+
+    /// Forgets an exchange: what still comes for it is overlooked.
+    pub(super) fn forget(&self, id: u64) {
+        self.calls.borrow_mut().remove(&id);
+    }
+
+    /// Puts a piece of a body with the others.
+    pub(super) fn send_data(&self, id: u64, bytes: &[u8], end: bool) {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let mut out = self.out.borrow_mut();
+        out.extend_from_slice(&data_header(id, length, end, false));
+        out.extend_from_slice(bytes);
+        self.queued.set(self.queued.get() + (HEADER_BYTES + bytes.len()) as u64);
+        drop(out);
+        self.wake();
     }
 
     /// Puts a frame with the others.
-    fn send(&self, exchange: u64, content: Content<'_>) {
+    pub(super) fn send(&self, exchange: u64, content: Content<'_>) {
         if self.phase.get() == Phase::Over {
             return;
         }
@@ -197,7 +216,8 @@ impl Line {
         self.send(0, Content::GoAway(away));
     }
 
-    fn wake(&self) {
+    /// Lets the task have a turn.
+    pub(super) fn wake(&self) {
         if let Some(task) = self.task.borrow_mut().take() {
             task.wake();
         }
@@ -296,135 +316,5 @@ impl Line {
         }
         self.out.take();
         self.crowd.take().into_iter().for_each(Waker::wake);
-    }
-}
-
-/// An exchange that is under way, for whoever began it. Dropping it cancels it, if it is not over.
-pub(in crate::apps::handler) struct Open {
-    line: Rc<Line>,
-    call: Rc<Call>,
-    reason: Cell<Reason>,
-}
-
-impl Open {
-    /// Waits for the answer.
-    pub(in crate::apps::handler) fn poll_answer(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Answer, Failure>> {
-        self.call.poll_answer(cx)
-    }
-
-    /// Waits for what comes next.
-    pub(in crate::apps::handler) fn poll_piece(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Piece, Failure>> {
-        self.call.poll_piece(cx)
-    }
-
-    /// Whether nothing follows what was taken, and whether that closes the client's connection.
-    pub(in crate::apps::handler) fn all_taken(&self) -> Option<bool> {
-        self.call.all_taken()
-    }
-
-    /// Whether the gateway has said all, and whether that closes the client's connection.
-    pub(in crate::apps::handler) fn ended(&self) -> Option<bool> {
-        self.call.ended()
-    }
-
-    /// All that waits, where nothing follows it.
-    pub(in crate::apps::handler) fn take_all(&self) -> VecDeque<Bytes> {
-        self.call.take_all()
-    }
-
-    /// Bytes have left our memory, and the gateway may send as many more.
-    pub(in crate::apps::handler) fn used(&self, bytes: usize) {
-        if let Some(granted) = self.call.used(bytes)
-            && self.is_under_way()
-        {
-            self.line.send(self.call.id, Content::Credit(granted));
-        }
-    }
-
-    /// Whether somebody said that the client is alive since the last question.
-    pub(in crate::apps::handler) fn was_touched(&self) -> bool {
-        self.call.was_touched()
-    }
-
-    /// Whether both sides still have something to say.
-    pub(in crate::apps::handler) fn is_under_way(&self) -> bool {
-        !self.call.is_failed() && self.call.ended().is_none()
-    }
-
-    /// Waits until data of at least `least` bytes may be sent; how many.
-    pub(in crate::apps::handler) fn poll_credit(
-        &self,
-        cx: &mut Context<'_>,
-        least: u32,
-    ) -> Poll<usize> {
-        std::task::ready!(self.line.poll_room(cx));
-        let credit = std::task::ready!(self.call.poll_credit(cx, least));
-        Poll::Ready(credit.min(self.line.payload))
-    }
-
-    /// Sends a piece of the body, for which there has to be credit.
-    pub(in crate::apps::handler) fn data(&self, bytes: &[u8], end: bool) {
-        if !self.is_under_way() {
-            return;
-        }
-        self.call.spend(bytes.len());
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let mut out = self.line.out.borrow_mut();
-        out.extend_from_slice(&data_header(self.call.id, length, end, false));
-        out.extend_from_slice(bytes);
-        let queued = self.line.queued.get() + (HEADER_BYTES + bytes.len()) as u64;
-        self.line.queued.set(queued);
-        drop(out);
-        self.line.wake();
-    }
-
-    /// Sends a piece of a message, for which there has to be credit: [`message_bytes`] of it.
-    pub(in crate::apps::handler) fn message(
-        &self,
-        flags: u8,
-        path: &[u8],
-        bytes: &[u8],
-        more: bool,
-    ) {
-        if self.is_under_way() {
-            self.call.spend(message_bytes(path) + bytes.len());
-            self.line.send(self.call.id, Content::Message { flags, path, bytes, more });
-        }
-    }
-
-    /// Why it is cancelled, should it be dropped before its end.
-    pub(in crate::apps::handler) fn blame(&self, reason: Reason) {
-        self.reason.set(reason);
-    }
-
-    /// Ends it now.
-    pub(in crate::apps::handler) fn cancel(&self, reason: Reason) {
-        if self.is_under_way() {
-            self.line.calls.borrow_mut().remove(&self.call.id);
-            let cancel = Cancel { reason, retry_after: 0 };
-            self.line.send(self.call.id, Content::Cancel(cancel));
-        }
-        self.call.fail(Failure::Dropped);
-    }
-}
-
-/// What a piece of a message takes of the credit beside its bytes.
-pub(in crate::apps::handler) fn message_bytes(path: &[u8]) -> usize {
-    MESSAGE_FIELDS + path.len()
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.cancel(self.reason.get());
-        if !self.line.is_open() {
-            // It may have been the last one.
-            self.line.wake();
-        }
     }
 }
