@@ -19,6 +19,8 @@ mod certificate;
 mod client;
 mod configure;
 mod control;
+mod daemons;
+mod daemons_faults;
 mod endure;
 mod front;
 mod generate;
@@ -51,6 +53,8 @@ fn trials() -> Vec<Trial> {
     trials.extend(front::trials());
     trials.extend(tcp::trials());
     trials.extend(udp::trials());
+    trials.extend(daemons::trials());
+    trials.extend(daemons_faults::trials());
     trials
 }
 
