@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use brim_config::{
-    GatewaySection, HttpSection, Listener, SectionName, TcpSection, Tree, UdpSection, has_errors,
+    DaemonSection, DaemonsSection, GatewaySection, HttpSection, Listener, SectionName, TcpSection,
+    Tree, UdpSection, has_errors,
 };
 
 const SOURCE: &str = concat!(
@@ -144,6 +145,20 @@ fn every_key_is_in_the_example_and_in_the_manual() {
     }
 }
 
+/// The keys of groups of daemons and of the daemons, with that of the one that is built in.
+fn keys_of_daemons() -> BTreeSet<&'static str> {
+    let keys = DaemonsSection::keys().into_iter().chain(DaemonSection::keys());
+    keys.chain(["interval"]).collect()
+}
+
+#[test]
+fn every_key_of_daemons_is_in_the_example_and_in_the_manual() {
+    for key in keys_of_daemons() {
+        assert!(EXAMPLE.contains(&format!("\n#{key} =")), "{key} is not in the example");
+        assert!(MANUAL.contains(&format!("\n.It Ic {key} ")), "{key} is not in brim.conf(5)");
+    }
+}
+
 #[test]
 fn every_key_of_gateways_and_handlers_is_in_the_manual() {
     let (gateway, handler) = (keys_of(GATEWAY), keys_of(HANDLER));
@@ -215,7 +230,11 @@ fn the_manual_and_the_example_have_no_other_keys() {
     let of_apps = keys_of_apps();
     let of_gateways = &keys_of(GATEWAY) | &keys_of(HANDLER);
     let known = |key: &str| {
-        key == "call" || keys().contains(key) || of_apps.contains(key) || of_gateways.contains(key)
+        keys_of_daemons().contains(key)
+            || key == "call"
+            || keys().contains(key)
+            || of_apps.contains(key)
+            || of_gateways.contains(key)
     };
     for line in MANUAL.lines().filter_map(|line| line.strip_prefix(".It Ic ")) {
         let key = line.split(' ').next().unwrap();

@@ -152,6 +152,16 @@ fn a_forwarder_that_tells_who_the_client_is() {
 }
 
 #[test]
+fn a_worker_that_reports_figures() {
+    works("worker", &[]);
+}
+
+#[test]
+fn a_job_at_a_certain_time() {
+    works("scheduled-job", &[]);
+}
+
+#[test]
 fn commands_stand_behind_dollar_signs_and_their_output_below() {
     let step = |command: &str, output: &str| Step {
         command: command.to_owned(),

@@ -216,3 +216,33 @@ fn an_address_that_is_taken_names_its_line() {
         format!("brimctl: {}:3: [wsgi]: cannot listen on {address}: ", place.conf().display());
     assert!(said.err.starts_with(&expected), "{}", said.err);
 }
+
+#[test]
+fn daemons_are_run_once_and_what_they_report_is_printed() {
+    let place = Place::new(
+        "[wsgi]\nlisten = unix:@/x.sock\napps = echo\n[daemons]\ndaemons = late job sample\n\
+         [sample]\ncall = sample\ninterval = 1h\n\
+         [job]\nexec = @/job \"two words\" $HOME\nenvironment = GREETING=hello\ndirectory = @/etc\nschedule = daily\n\
+         [late]\nexec = /bin/sh -c 'exit 3'\nafter = job sample\n",
+    );
+    place.script("job", "echo \"$GREETING $1 $2 $PWD\"; echo LISTEN $LISTEN_FDS");
+    let mut run = Running::start(&mut place.brimctl_file(&["run"]));
+    let lines = lines_until(&mut run, "reported last_run=");
+    let has = |line: &str| assert!(lines.iter().any(|found| found == line), "{line}: {lines:#?}");
+    has(&format!("job     | hello two words $HOME {}/etc", place.path().display()));
+    has("job     | LISTEN");
+    has("daemons | reported iterations=1");
+    assert!(lines.iter().any(|line| line.starts_with("sample  | ")), "{lines:#?}");
+    // The end of one is not everybody's.
+    assert!(place.get("x.sock", "/echo").starts_with("HTTP/1.1 200"));
+    run.signal(Signal::TERM);
+    let said = run.ended();
+    assert_eq!(said.code, 3, "that of the first that did not end well: {}", said.err);
+    assert!(said.err.contains("[late] ended with exit status: 3\n"), "{}", said.err);
+}
+
+#[test]
+fn a_group_without_daemons_has_nothing_to_run() {
+    let said = said(&mut Place::new("[daemons]\n").brimctl_file(&["run"]));
+    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "", ""));
+}
