@@ -23,6 +23,7 @@ mod daemons;
 mod daemons_faults;
 mod endure;
 mod front;
+mod gateway;
 mod generate;
 mod host;
 mod limits;
@@ -55,6 +56,7 @@ fn trials() -> Vec<Trial> {
     trials.extend(udp::trials());
     trials.extend(daemons::trials());
     trials.extend(daemons_faults::trials());
+    trials.extend(gateway::trials());
     trials
 }
 
