@@ -254,6 +254,14 @@ impl Error {
         }
     }
 
+    /// The error itself, without headers for its answer.
+    pub(crate) fn bare(&self) -> &Self {
+        match self {
+            Self::WithHeader { error, .. } => error.bare(),
+            error => error,
+        }
+    }
+
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {

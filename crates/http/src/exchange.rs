@@ -367,7 +367,7 @@ impl Exchange {
     /// Says to the journal what is our fault, at a bounded rate.
     fn complain(&self, error: &Error) {
         let path = self.target.path();
-        let blame = error.blame();
+        let (error, blame) = (error.bare(), error.blame());
         if !matches!(blame, Blame::Us | Blame::Upstream) {
             tracing::debug!(txn = %self.txn, path, error = error as &dyn std::error::Error, "request failed");
         } else if let Some(held) = self.worker.log_limit.pass(Instant::now()) {

@@ -101,6 +101,29 @@ fn what_the_gateway_has_not_taken_goes_over_the_next_link() {
 }
 
 #[test]
+fn what_a_gateway_says_before_it_closes_counts() {
+    let gateway = Gateway::new();
+    let daemon = serve(&gateway.behind(""));
+    let mut link = gateway.link();
+    for _ in 0..20 {
+        let mut first = asks(&daemon);
+        let id = link.request().id;
+        let mut others: Vec<_> = (0..10).map(|_| asks(&daemon)).collect();
+        link.answer(id, "first");
+        link.go_away(id);
+        others.extend((0..10).map(|_| asks(&daemon)));
+        drop(link);
+        link = gateway.link();
+        for _ in 0..20 {
+            let id = link.request().id;
+            link.answer(id, "next");
+        }
+        assert_eq!(first.response().text(), "first");
+        others.iter_mut().for_each(|other| assert_eq!(other.response().text(), "next"));
+    }
+}
+
+#[test]
 fn what_was_not_written_goes_over_the_next_link_and_nothing_twice() {
     let gateway = Gateway::new();
     let daemon = serve(&gateway.behind(""));

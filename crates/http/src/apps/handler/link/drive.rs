@@ -49,6 +49,8 @@ struct Drive {
     /// What of it was written.
     at: usize,
     heard: Instant,
+    /// The gateway takes nothing more: it has closed.
+    is_deaf: bool,
     /// A ping has no answer yet.
     asked: bool,
     timer: Pin<Box<Sleep>>,
@@ -64,6 +66,7 @@ pub(super) async fn run(line: Rc<Line>, stream: UnixStream, decoder: FrameDecode
         writing: Vec::new(),
         at: 0,
         heard: Instant::now(),
+        is_deaf: false,
         asked: false,
         timer: Box::pin(tokio::time::sleep(SILENCE)),
     };
@@ -94,8 +97,15 @@ impl Drive {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         self.line.keep_task(cx);
         let read = self.poll_read(cx)?;
-        if self.poll_write(cx)?.is_ready() && self.line.is_done() {
-            return Poll::Ready(Ok(()));
+        match self.poll_write(cx) {
+            Poll::Ready(Err(Lost::Io(error))) => {
+                // What it said before it closed is still to be read: answers, and what it has not taken.
+                tracing::debug!(peer = %self.line.peer(), %error, "the link takes nothing");
+                self.is_deaf = true;
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) if self.line.is_done() => return Poll::Ready(Ok(())),
+            _ => {}
         }
         if read.is_ready() {
             // There is more, and others have their turn first.
@@ -167,7 +177,7 @@ impl Drive {
 
     /// Ready when all is written.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
-        loop {
+        while !self.is_deaf {
             let rest = self.writing.get(self.at..).unwrap_or_default();
             if rest.is_empty() {
                 self.at = 0;
@@ -188,5 +198,6 @@ impl Drive {
             self.at += count;
             self.line.wrote(count);
         }
+        Poll::Pending
     }
 }
