@@ -52,7 +52,8 @@ const PYTHON: [(&str, Run); 2] = [
 ];
 
 /// What Brim does better.
-const BRIM: [(&str, Run); 4] = [
+const BRIM: [(&str, Run); 5] = [
+    ("a_gateway_that_is_restarted_costs_nothing", workers::gateway_is_restarted),
     ("a_gateway_that_is_killed_costs_what_it_had", workers::gateway_is_killed),
     ("no_handler_is_503_at_once", workers::none),
     ("a_worker_that_hangs_costs_only_what_it_has", workers::one_hangs),

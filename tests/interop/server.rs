@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::client::{Client, PATIENCE};
 
 /// Which of them.
@@ -57,7 +59,7 @@ impl Process {
         )
     }
 
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw);
         let _ = pid.map(|pid| rustix::process::kill_process(pid, signal));
     }
@@ -150,11 +152,11 @@ impl Server {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Kills the gateway, and starts another one in its place.
-    pub(crate) fn replace_gateway(&self) {
+    /// Ends the gateway by a signal, and starts another one in its place.
+    pub(crate) fn replace_gateway(&self, signal: Signal) {
         let mut processes = self.processes();
         let gateway = processes.first_mut().expect("a gateway");
-        gateway.0.kill().expect("a process to kill");
+        gateway.signal(signal);
         let _ = gateway.0.wait();
         *gateway = Self::program(self.folder(), "brim-gateway", "gateway");
     }

@@ -176,7 +176,7 @@ pub(crate) fn gateway_is_killed(setup: &Setup) {
             for _ in 0..TIMES {
                 std::thread::sleep(Duration::from_millis(300));
                 let killed = Instant::now();
-                server.replace_gateway();
+                server.replace_gateway(Signal::KILL);
                 until_answered(&server, section.name);
                 again.push(killed.elapsed());
             }
@@ -193,4 +193,26 @@ pub(crate) fn gateway_is_killed(setup: &Setup) {
         assert!(seen.longest < Duration::from_secs(10), "{seen:?}");
         drop(handler);
     }
+}
+
+pub(crate) fn gateway_is_restarted(setup: &Setup) {
+    // Until the handlers are back, requests wait.
+    let keys = "handler_wait = 10s\ngateway_wait = 10s\n";
+    let section = Section { name: "json", protocol: "json", is_ipc: false, keys };
+    let server = Server::start(setup.kind, &[section], false);
+    let handler = setup.handler(&server, "json", "one", &[]);
+    until_answered(&server, "json");
+    let mut took = Vec::new();
+    let seen = load(&server, "json", || {
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_millis(300));
+            let start = Instant::now();
+            server.replace_gateway(Signal::TERM);
+            until_answered(&server, "json");
+            took.push(start.elapsed());
+        }
+    });
+    println!("restarted in {took:?}; {seen:?}");
+    assert_eq!(seen.answers.keys().collect::<Vec<_>>(), [&200], "{seen:?}");
+    drop(handler);
 }
