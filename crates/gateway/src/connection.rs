@@ -107,7 +107,7 @@ async fn run(shell: &Shell, key: Key, wired: &Wired) {
 fn read(shell: &Shell, key: Key, wired: &Wired, pending: &mut Vec<u8>) -> bool {
     BUFFER.with_borrow_mut(|buffer| {
         for _ in 0..AT_ONCE {
-            let count = match wired.stream.try_read(buffer) {
+            let count = match wired.stream.try_read_rest(buffer) {
                 Ok(0) => return false,
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return true,

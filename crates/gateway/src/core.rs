@@ -8,7 +8,6 @@
 //! The shell hands over what a connection has sent ([`Core::received`]), writes what is to be written
 //! ([`Core::output`], [`Core::wrote`]), does what [`FileOrder`]s say, and calls [`Core::tick`] now and then.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use brim_config::{GatewaySection, Role};
@@ -28,6 +27,7 @@ mod handler;
 mod ids;
 mod link;
 mod message;
+mod numbers;
 mod outgoing;
 mod peer;
 mod request;
@@ -39,6 +39,7 @@ use exchange::Exchange;
 use handler::Handler;
 use ids::Ids;
 use link::Link;
+use numbers::Numbered;
 use outgoing::Outgoing;
 use peer::{Peer, Side};
 
@@ -57,9 +58,9 @@ pub(crate) struct Core {
     /// When what is going on happens.
     now: Instant,
     handlers: Vec<Handler>,
-    links: HashMap<Key, Link>,
-    peers: HashMap<Key, Peer>,
-    exchanges: HashMap<u32, Exchange>,
+    links: Numbered<Key, Link>,
+    peers: Numbered<Key, Peer>,
+    exchanges: Numbered<u32, Exchange>,
     ids: Ids,
     next_key: Key,
     /// Connections with something to be written.
@@ -67,7 +68,7 @@ pub(crate) struct Core {
     /// What is to be done with files.
     orders: Vec<FileOrder>,
     /// Whose the files are.
-    tickets: HashMap<u64, u32>,
+    tickets: Numbered<u64, u32>,
     counters: Counters,
     warnings: Warnings,
     /// Bytes that wait in exchanges and queues.
@@ -125,15 +126,15 @@ impl Core {
     ) -> Self {
         let mut core = Self {
             handlers: Vec::new(),
-            links: HashMap::new(),
-            peers: HashMap::new(),
-            exchanges: HashMap::new(),
+            links: Numbered::default(),
+            peers: Numbered::default(),
+            exchanges: Numbered::default(),
             ids: Ids::new(today),
             now,
             next_key: 1,
             listed: Vec::new(),
             orders: Vec::new(),
-            tickets: HashMap::new(),
+            tickets: Numbered::default(),
             counters: Counters::new(stats),
             warnings: Warnings::default(),
             held: 0,
@@ -274,8 +275,8 @@ impl Core {
     }
 
     fn out<'a>(
-        links: &'a mut HashMap<Key, Link>,
-        peers: &'a mut HashMap<Key, Peer>,
+        links: &'a mut Numbered<Key, Link>,
+        peers: &'a mut Numbered<Key, Peer>,
         key: Key,
     ) -> Option<&'a mut Outgoing> {
         match links.get_mut(&key) {

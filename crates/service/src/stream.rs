@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use rustix::fs::sendfile;
-use rustix::net::{SendFlags, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -150,6 +150,28 @@ impl Stream {
             Self::Tcp(stream) => stream.writable().await,
             Self::Unix(stream) => stream.writable().await,
         }
+    }
+
+    /// As [`Stream::try_read`]. Where that was all there is, the next wait is a true one, and not a call in vain
+    /// first.
+    pub fn try_read_rest(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = 0;
+        // To say that the call would block is how a runtime learns that there is no more. What comes from now on
+        // is a new event, and the end of the stream stays one.
+        let mut read = |socket: BorrowedFd<'_>| {
+            count = recv(socket, &mut *buffer, RecvFlags::empty())?.0;
+            match count {
+                short if (1..buffer.len()).contains(&short) => {
+                    Err(io::Error::from(io::ErrorKind::WouldBlock))
+                }
+                count => Ok(count),
+            }
+        };
+        let result = match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, || read(stream.as_fd())),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, || read(stream.as_fd())),
+        };
+        if count > 0 { Ok(count) } else { result }
     }
 
     /// Writes what the kernel takes, `WouldBlock` where it takes nothing.

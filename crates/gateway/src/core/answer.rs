@@ -188,11 +188,11 @@ impl Answer {
         let length = if status == 204 || is_upgrade { Some(0) } else { framing.length };
         self.close = framing.close;
         let reason = response.reason.unwrap_or_default().as_bytes();
-        let names: Vec<String> =
-            response.headers.iter().map(|header| header.name.to_ascii_lowercase()).collect();
-        let kept = names.iter().zip(response.headers.iter());
-        let kept = kept.map(|(name, header)| (name.as_bytes(), header.value));
-        let kept = kept.filter(|(name, _)| !OWN.contains(name));
+        let is_kept = |name: &str| !OWN.iter().any(|own| own.eq_ignore_ascii_case(name));
+        let kept = response.headers.iter().filter(|header| is_kept(header.name));
+        let kept: Vec<_> =
+            kept.map(|header| (header.name.to_ascii_lowercase(), header.value)).collect();
+        let kept = kept.iter().map(|(name, value)| (name.as_bytes(), *value));
         let length = length.filter(|_| !framing.is_chunked);
         sink.response(&ResponseHead { status, length, reason }, kept, (end, self.close))?;
         self.stage = match framing.length {
@@ -206,7 +206,7 @@ impl Answer {
 }
 
 /// Headers about the connection, or about the length, which the link has in a field.
-const OWN: [&[u8]; 4] = [b"connection", b"content-length", b"keep-alive", b"transfer-encoding"];
+const OWN: [&str; 4] = ["connection", "content-length", "keep-alive", "transfer-encoding"];
 
 /// What a head says about the body.
 #[derive(Default)]

@@ -1,6 +1,5 @@
 //! A front end's connection, and what its frames mean.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use brim_config::GatewaySection;
@@ -10,6 +9,7 @@ use brim_wire::link::{
 };
 
 use super::end::Notice;
+use super::numbers::Numbered;
 use super::outgoing::Outgoing;
 use super::{Core, Gone, Key, WINDOW};
 
@@ -29,7 +29,7 @@ pub(crate) struct Link {
     /// What it has said of itself.
     pub(crate) theirs: Option<Theirs>,
     /// Its exchanges that are open, and their ids.
-    pub(crate) exchanges: HashMap<u64, u32>,
+    pub(crate) exchanges: Numbered<u64, u32>,
     /// The exchange that it began last.
     pub(crate) last: u64,
     /// The last exchange that we take, once we take no more.
@@ -66,7 +66,7 @@ impl Link {
             out: Outgoing::default(),
             decoder: FrameDecoder::new(Side::FrontEnd, LIMITS),
             theirs: None,
-            exchanges: HashMap::new(),
+            exchanges: Numbered::default(),
             last: 0,
             goaway: None,
             opened: now,
