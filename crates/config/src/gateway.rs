@@ -124,8 +124,11 @@ impl GatewaySection {
                 .try_into()
                 .unwrap_or(usize::MAX),
         };
-        let endpoints = section.endpoints().into_iter();
-        section.server.listeners = endpoints.map(|endpoint| endpoint.listener).collect();
+        let endpoints = section.endpoints().into_iter().map(|endpoint| endpoint.listener);
+        // systemd would close what is left out.
+        let broken = names(tree, name).filter(|name| HandlerSection::read(tree, name).0.is_none());
+        let broken = broken.flat_map(|name| HandlerSection::listeners(tree, name));
+        section.server.listeners = endpoints.chain(broken).collect();
         section.server.concurrent_per_worker = section.connections();
         section
     }
@@ -175,9 +178,12 @@ fn handlers(
     tree: &Tree,
     gateway: &SectionName,
 ) -> impl Iterator<Item = (Option<HandlerSection>, Vec<Problem>)> {
+    names(tree, gateway).map(|name| HandlerSection::read(tree, name))
+}
+
+fn names<'t>(tree: &'t Tree, gateway: &SectionName) -> impl Iterator<Item = &'t str> {
     HandlerSection::names(tree)
         .filter(|name| HandlerSection::gateway_of(tree, name).as_ref() == Some(gateway))
-        .map(|name| HandlerSection::read(tree, name))
 }
 
 /// Where a gateway meets front ends, whatever else its section says.

@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 
-use crate::address::Address;
+use crate::address::{Address, Listener, SocketType};
 use crate::gateway::link_of;
 use crate::name::{Kind, SectionName};
 use crate::problem::{Origin, Problem};
 use crate::quantity::{AbsolutePath, Count, SizeWithin, Span};
 use crate::reader::Reader;
-use crate::tree::Tree;
+use crate::tree::{Entry, Tree};
 use crate::value;
 
 const KIB: u64 = 1024;
@@ -126,7 +126,7 @@ pub enum ConnId {
 impl HandlerSection {
     /// The names of all sections of handlers.
     pub fn names(tree: &Tree) -> impl Iterator<Item = &str> {
-        let is_handler = |call: &crate::tree::Entry| call.value == CALL;
+        let is_handler = |call: &Entry| call.value == CALL;
         tree.sections()
             .filter(move |section| section.entry("call").is_some_and(is_handler))
             .map(|section| section.name.as_str())
@@ -146,6 +146,18 @@ impl HandlerSection {
         let named =
             entry.map(|entry| value::parse::<GatewayName>(&entry.value)).transpose().ok()?;
         Some(SectionName { kind: Kind::Gateway, name: named.map(|GatewayName(name)| name) })
+    }
+
+    /// The endpoints of a section that can be read, whatever else is wrong there.
+    pub(crate) fn listeners(tree: &Tree, name: &str) -> Vec<Listener> {
+        let entries = ["send_spec", "recv_spec"].map(|key| tree.section(name)?.entry(key));
+        let entries = entries.into_iter().flatten();
+        let listener = |entry: &Entry| {
+            let Spec(address) = value::parse(&entry.value).ok()?;
+            let origin = Some(entry.origin.clone());
+            Some(Listener { address, socket_type: SocketType::Stream, origin })
+        };
+        entries.filter_map(listener).collect()
     }
 
     /// Takes every key of the section, as far as handlers and their gateway are concerned, from a reader.
