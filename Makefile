@@ -81,7 +81,7 @@ system-test: setup
 
 # PARTS="small tls" measures only these; bench/README.md lists them.
 bench: setup-bench
-	$(CARGO) build --locked --release -p brim-http -p brim-gateway -p brim-bench --bins
+	$(CARGO) build --locked --release -p brim-http -p brim-gateway -p brim-tcp -p brim-udp -p brim-bench --bins
 	$(CARGO_TARGET_DIR)/release/brim-bench $(PARTS)
 
 # Installs by apt what is missing of the packages named; says what to do when not root.

@@ -5,6 +5,7 @@
 //!      -> idle    (connections)    -> client            |
 //!      -> slow    (attacks)        -> steady ----------->+
 //!      -> handlers, sockets        -> load, rate ------->+
+//!      -> relays, datagrams        -> rivals ----------->+
 //!                    |
 //!                 site, peers -> server
 //! ```
@@ -12,11 +13,14 @@
 
 pub mod client;
 pub mod contest;
+pub mod datagrams;
 pub mod handlers;
 pub mod idle;
 pub mod load;
 pub mod peers;
 pub mod rate;
+pub mod relays;
+pub mod rivals;
 pub mod server;
 pub mod site;
 pub mod slow;

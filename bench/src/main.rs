@@ -13,14 +13,14 @@ use brim_bench::idle::Idle;
 use brim_bench::peers::nginx::{self, Tuning};
 use brim_bench::peers::{ECHO, Front, Task, WORKERS, bare, brim, mongrel2};
 use brim_bench::site::{LARGE, SMALL, Site};
-use brim_bench::{slow, sockets};
+use brim_bench::{datagrams, relays, slow, sockets};
 
 /// Connections that say nothing.
 const IDLE: usize = 10_000;
 
 /// What can be measured.
 type Part = fn(&Site, Rounds) -> io::Result<()>;
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 10] = [
     ("echo", echo),
     ("small", small),
     ("large", large),
@@ -29,6 +29,8 @@ const PARTS: [(&str, Part); 8] = [
     ("idle", idle),
     ("slow", slow),
     ("handler", handler),
+    ("tcp", relays::run),
+    ("udp", datagrams::run),
 ];
 
 fn main() -> ExitCode {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,6 +36,21 @@ impl Server {
                 return Err(io::Error::other(format!("{command:?} does not answer")));
             }
             std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+
+    /// Starts a program for datagrams on this address and waits until it answers.
+    pub fn start_datagrams(command: &mut Command, address: SocketAddr) -> io::Result<Self> {
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let server = Self { address, process: process.spawn()? };
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+        let deadline = Instant::now() + START;
+        while socket.send_to(b"?", address).and_then(|_| socket.recv(&mut [0])).is_err() {
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("{command:?} does not answer")));
+            }
         }
         Ok(server)
     }
