@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use brim_config::{Address, HttpSection, Kind, Reader, SectionName, Tree};
+use brim_config::{Address, GatewaySection, HttpSection, Kind, Reader, SectionName, Tree};
 
 use super::listen::Listening;
 
-/// Two lines for each listener: its address, and a command that tries it.
+/// Two lines for each listener: its address, and a command that tries it. A line for each handler of a
+/// gateway: where it connects to.
 pub(super) fn of(tree: &Tree, name: &SectionName, listening: &[Listening]) -> String {
     match name.kind {
         Kind::Tcp => {
@@ -15,7 +16,8 @@ pub(super) fn of(tree: &Tree, name: &SectionName, listening: &[Listening]) -> St
         Kind::Udp => {
             listening.iter().map(|listener| netcat(&listener.address, "u", "udp")).collect()
         }
-        Kind::Wsgi | Kind::Gateway | Kind::Daemons => web(tree, name, listening),
+        Kind::Gateway => handlers(tree, name),
+        Kind::Wsgi | Kind::Daemons => web(tree, name, listening),
     }
 }
 
@@ -30,6 +32,19 @@ fn netcat(address: &Address, option: &str, scheme: &str) -> String {
             format!("{address}\n    nc -{option}U {}\n", quoted(&file.display().to_string()))
         }
     }
+}
+
+fn handlers(tree: &Tree, name: &SectionName) -> String {
+    let endpoint = |address: &Address| match address {
+        Address::Tcp(address) => format!("tcp://{}", reachable(*address)),
+        Address::Unix(file) => format!("ipc://{}", file.display()),
+    };
+    let (gateway, _) = GatewaySection::read(tree, name);
+    let line = |handler: &brim_config::HandlerSection| {
+        let (send, recv) = (endpoint(&handler.send_spec), endpoint(&handler.recv_spec));
+        format!("handlers of {}: requests at {send}, replies to {recv}\n", handler.name)
+    };
+    gateway.handlers.iter().map(line).collect()
 }
 
 fn web(tree: &Tree, name: &SectionName, listening: &[Listening]) -> String {
