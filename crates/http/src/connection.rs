@@ -7,7 +7,7 @@
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -132,7 +132,7 @@ impl Shell {
                 };
                 match spoken {
                     Spoken::Silent(silent, unused) => (transport, rest) = (silent, unused),
-                    spoken => return Box::pin(self.conclude(spoken)).await,
+                    spoken => return self.conclude(spoken).await,
                 }
             }
             if let Transport::Tls(_) = transport {
@@ -231,10 +231,20 @@ impl Shell {
         }
     }
 
-    /// What follows silence and requests by HTTP/1: HTTP/2, or the end.
-    async fn conclude(&self, spoken: Spoken) {
+    /// What follows silence and requests by HTTP/1. Boxed, each: what lasts for long need not hold the
+    /// room that others take.
+    fn conclude(&self, spoken: Spoken) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        match spoken {
+            Spoken::Upgraded(transport, rest, exchange) => {
+                Box::pin(self.tunnel(transport, rest, exchange))
+            }
+            spoken => Box::pin(self.speak_on(spoken)),
+        }
+    }
+
+    /// HTTP/2, socket messages, or the end.
+    async fn speak_on(&self, spoken: Spoken) {
         let spoken = match spoken {
-            // Boxed, each: what goes on for long is not to hold the room of the largest.
             Spoken::Http2(transport, rest) => Box::pin(h2::speak(self, transport, rest)).await,
             Spoken::Messages(transport, rest, messages) => {
                 let (worker, peer) = (self.current.get(), self.peer.clone());
@@ -268,9 +278,6 @@ impl Shell {
                     linger::end(&mut transport).await;
                 }
             }
-            Spoken::Upgraded(transport, rest, exchange) => {
-                Box::pin(self.tunnel(transport, rest, exchange)).await
-            }
             Spoken::Stuck => tracing::debug!(peer = ?self.peer.address, "the client takes no more"),
             Spoken::Failed(transport, error) => {
                 self.current.get().counters.count_failed_handshake();
@@ -284,7 +291,11 @@ impl Shell {
                 self.current.get().counters.count_bad_proxy_header();
                 tracing::debug!(peer = ?self.peer.address, local = %self.local, %error, "refused a connection");
             }
-            Spoken::Silent(..) | Spoken::Http2(..) | Spoken::Messages(..) | Spoken::Ended => {}
+            Spoken::Silent(..)
+            | Spoken::Upgraded(..)
+            | Spoken::Http2(..)
+            | Spoken::Messages(..)
+            | Spoken::Ended => {}
         }
     }
 

@@ -343,7 +343,7 @@ fn a_response_without_a_body_has_none() {
         let response = client.response_to_head();
         assert_eq!((response.status, response.header("content-length")), (status, shown));
     }
-    for (status, length) in [(204, None), (304, None), (204, Some(0))] {
+    for (status, length) in [(204, None), (304, None), (204, Some(0)), (304, Some(1234))] {
         client.send("GET /chat HTTP/1.1\r\nHost: x\r\n\r\n");
         let id = link.request().id;
         link.respond_with(id, (status, b""), (length, true), &[]);

@@ -75,7 +75,7 @@ pub(super) fn response(
             .await
         };
         tracing::debug!(txn, ?ended, "a WebSocket ends");
-        socket.end(ended).await;
+        Box::pin(socket.end(ended)).await;
     });
     Ok(response)
 }
