@@ -21,6 +21,7 @@ trials! {
     replies_that_are_none_cost_themselves
     a_message_longer_than_max_reply_ends_the_connection
     a_handler_that_talks_where_it_should_listen_is_overlooked
+    others_are_served_while_strangers_do_all_of_it
 }
 
 struct Scene {
@@ -266,5 +267,53 @@ fn a_handler_that_talks_where_it_should_listen_is_overlooked() {
         let answer = scene.front.fetch("/x");
         (answer.status == 200).then_some(())
     });
+    scene.stays_well();
+}
+
+fn others_are_served_while_strangers_do_all_of_it() {
+    const REQUESTS: usize = 2000;
+    let mut scene = scene();
+    let serve = |scene: &mut Scene| {
+        let start = Instant::now();
+        let mut slowest = Duration::ZERO;
+        for _ in 0..REQUESTS {
+            let asked = Instant::now();
+            assert_eq!(scene.front.fetch("/x").body, b"/x good");
+            slowest = slowest.max(asked.elapsed());
+        }
+        (start.elapsed(), slowest)
+    };
+    let alone = serve(&mut scene);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_over = stop.clone();
+    let path = scene.gateway.path("recv");
+    let stranger = std::thread::spawn(move || {
+        let mut count = 0;
+        while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+            let Ok(mut stream) = UnixStream::connect(&path) else { continue };
+            let mut bytes = Greeting::OURS.encode().to_vec();
+            append_ready(&mut bytes, SocketType::Pub, None);
+            append_message(&mut bytes, &[b"u-1 5:1, no reply"]);
+            Command::Ping { ttl: 0, context: b"" }.append(&mut bytes);
+            match count % 4 {
+                0 => bytes.extend_from_slice(&[4, 0]),
+                1 => bytes.extend([&[3][..], &(1_u64 << 62).to_be_bytes()].concat()),
+                2 => bytes.extend([1, 0].repeat(1000)),
+                _ => bytes.truncate(40),
+            }
+            let _ = stream.write_all(&bytes);
+            count += 1;
+            // As many as the network would bring, not as many as this machine can make.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        count
+    });
+    let beside = serve(&mut scene);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let count = stranger.join().unwrap();
+    println!(
+        "{REQUESTS} requests one by one, total and slowest: {alone:?} alone, {beside:?} beside {count} strangers"
+    );
+    assert!(beside.0 < alone.0 * 5 + Duration::from_secs(5));
     scene.stays_well();
 }

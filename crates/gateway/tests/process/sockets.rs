@@ -12,6 +12,7 @@ trials! {
     messages_of_a_socket_stay_with_their_worker_and_survive_it
     socket_messages_are_answered_in_base64_with_a_nul
     raw_payloads_go_out_as_they_are
+    ten_thousand_idle_web_sockets_cost_little
 }
 
 const HANDSHAKE: Ask<'_> = Ask {
@@ -181,4 +182,39 @@ fn raw_payloads_go_out_as_they_are() {
     puppet.reply(&[id], "hello\0");
     puppet.reply(&[id], "");
     assert_eq!(front.answer(exchange).body, b"hello\0");
+}
+
+fn ten_thousand_idle_web_sockets_cost_little() {
+    const COUNT: usize = 10_000;
+    let (gateway, mut front, mut puppet) = start("");
+    let (first, _) = open(&mut front, &mut puppet);
+    let before = gateway.memory();
+    let headers = [
+        ("host", "www.example.com"),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+        ("accept-language", "en-US,en;q=0.5"),
+        ("sec-websocket-version", "13"),
+        ("origin", "https://www.example.com"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("cookie", "session=0123456789abcdef0123456789abcdef"),
+    ];
+    let mut exchanges = Vec::new();
+    while exchanges.len() < COUNT {
+        let asked: Vec<_> =
+            (0..100).map(|_| front.ask(&Ask { headers: &headers, ..HANDSHAKE })).collect();
+        let ids: Vec<_> = asked.iter().map(|_| puppet.hear().id).collect();
+        puppet.reply(&ids, UPGRADE);
+        for exchange in &asked {
+            assert!(matches!(front.next(*exchange), Got::Head { status: 101, .. }));
+        }
+        exchanges.extend(asked);
+    }
+    let each = (gateway.memory() - before) as f64 / COUNT as f64;
+    println!("{COUNT} idle WebSockets: {each:.2} KiB each");
+    assert!(each < 4.0);
+    front.message(first, 0x81, "", b"still here");
+    assert_eq!(puppet.hear().body, b"still here");
+    let last = exchanges[COUNT - 1];
+    front.message(last, 0x81, "", b"here, too");
+    assert_eq!(puppet.hear().body, b"here, too");
 }
