@@ -18,6 +18,8 @@ trials! {
     a_handler_that_stands_still_gets_no_more
     a_handler_of_another_name_is_502
     a_reply_counts_only_from_the_handler_that_was_asked
+    what_waits_has_a_bound_for_all_together
+    one_link_or_peer_more_than_allowed_is_let_go
 }
 
 fn nobody_there_is_503_at_once() {
@@ -216,4 +218,60 @@ fn a_reply_counts_only_from_the_handler_that_was_asked() {
     assert_eq!(front.answer(second).body, b"other");
     puppet.answer(id, "right");
     assert_eq!(front.answer(exchange).body, b"right");
+}
+
+fn what_waits_has_a_bound_for_all_together() {
+    let gateway = Gateway::with("max_memory = 1M", "handler_wait = 10s\nmax_waiting = 1M");
+    let mut puppet = gateway.puppet(&[]);
+    let mut front = Front::connect(&gateway);
+    front.grants = false;
+    let exchanges = [front.get("/1"), front.get("/2"), front.get("/3")];
+    let ids: Vec<_> = exchanges.iter().map(|_| puppet.hear().id).collect();
+    let answer = |bytes: usize| format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(bytes));
+    puppet.reply(&ids[..1], answer(300_000));
+    puppet.reply(&ids[1..2], answer(700_000));
+    // With this one it is too much: the one for whom most waits goes, the others stay.
+    puppet.reply(&ids[2..], answer(400_000));
+    assert_eq!(front.answer(exchanges[1]).cancel, Some((Reason::Overload, 5)));
+    puppet.hear_leave(ids[1]);
+    gateway.logs("max_memory is reached");
+    front.grants = true;
+    for (exchange, id, bytes) in [(exchanges[0], ids[0], 300_000), (exchanges[2], ids[2], 400_000)]
+    {
+        front.send(exchange, brim_wire::link::Content::Credit(65_536));
+        puppet.reply(&[id], "");
+        assert_eq!(front.answer(exchange).body.len(), bytes);
+    }
+    // Requests, too, when nobody takes them: the bound is that of all, not only of the queue.
+    drop(puppet);
+    let gateway = Gateway::with("max_memory = 1M", "handler_wait = 60s\nmax_queue = 4G");
+    let mut front = Front::connect(&gateway);
+    let filler = "x".repeat(30_000);
+    let headers = [("x-filler", filler.as_str())];
+    let asked: Vec<_> =
+        (0..60).map(|_| front.ask(&Ask { headers: &headers, ..Ask::default() })).collect();
+    let last = *asked.last().unwrap();
+    assert_eq!(front.answer(last).cancel, Some((Reason::Overload, 5)));
+}
+
+fn one_link_or_peer_more_than_allowed_is_let_go() {
+    let gateway = Gateway::with("max_links = 1\nmax_peers = 1", "handler_wait = 10s");
+    let _first = gateway.puppet(&["echo", "first"]);
+    let mut front = Front::connect(&gateway);
+    front.wait_for_handler();
+    let mut second = Front::silent(&gateway);
+    assert_eq!(second.next(0), Got::Closed);
+    let other = gateway.puppet(&["echo", "second"]);
+    for _ in 0..100 {
+        assert_eq!(front.fetch("/").body, b"/ first");
+    }
+    drop(other);
+    // Room is made when somebody leaves.
+    drop(front);
+    let mut front = crate::support::eventually("room for a link", || {
+        let mut front = Front::silent(&gateway);
+        (front.next(0) == Got::Hello).then_some(front)
+    });
+    front.hello();
+    assert_eq!(front.fetch("/").body, b"/ first");
 }
