@@ -136,7 +136,7 @@ impl DaemonSection {
     pub fn take(tree: &Tree, r: &mut Reader<'_>) -> Self {
         let work = work(r);
         let called = matches!(work, Some(Work::Call(_)));
-        let schedule: Vec<_> = r.lines("schedule").into_iter().map(str::to_owned).collect();
+        let mut schedule: Vec<_> = r.lines("schedule").into_iter().map(str::to_owned).collect();
         let restart_sec = r.get_or("restart_sec", Timeout(Duration::from_secs(1))).0;
         let restart_max = r.get_or("restart_max", Timeout(Duration::from_secs(300))).0;
         let ready = r.get("ready");
@@ -147,6 +147,10 @@ impl DaemonSection {
         }
         if schedule.len() > WORDS_MAX {
             r.refuse("schedule", format!("at most {WORDS_MAX} lines are accepted"));
+        }
+        if schedule.iter().any(|line| !fits_a_line(line)) {
+            r.refuse("schedule", "a calendar expression does not end with a backslash");
+            schedule.retain(|line| fits_a_line(line));
         }
         let default = if schedule.is_empty() { Restart::Always } else { Restart::No };
         let restart = r.get_or("restart", default);
@@ -160,7 +164,7 @@ impl DaemonSection {
             name: r.name().to_owned(),
             work,
             user: r.get("user"),
-            directory: r.get("directory").map(|AbsolutePath(path)| path),
+            directory: directory(r),
             environment: environment(r),
             sandbox: r.get_or("sandbox", if called { Sandbox::Strict } else { Sandbox::Normal }),
             restart,
@@ -219,6 +223,20 @@ fn work(r: &mut Reader<'_>) -> Option<Work> {
             None
         }
     }
+}
+
+/// Whether a unit file can have it as the end of a line: a backslash there would go on in the next.
+fn fits_a_line(text: &str) -> bool {
+    !text.contains(char::is_control) && !text.ends_with('\\')
+}
+
+fn directory(r: &mut Reader<'_>) -> Option<PathBuf> {
+    let AbsolutePath(path) = r.get("directory")?;
+    if path.to_str().is_some_and(fits_a_line) {
+        return Some(path);
+    }
+    r.refuse("directory", "is one line, without a backslash at its end");
+    None
 }
 
 fn program(r: &mut Reader<'_>, words: Vec<String>) -> Option<Work> {

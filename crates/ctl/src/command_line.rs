@@ -77,7 +77,7 @@ pub enum Command {
     ///
     /// Opens the listeners of the sections, starts their servers, prints what these print, and
     /// the URLs. Ctrl-C lets requests in progress finish and ends it, a second one ends it at once.
-    /// It ends, too, when a server ends. Nothing is restarted.
+    /// It ends, too, when a server ends. Nothing is restarted. Daemons are run once each, at once.
     Run {
         /// One file instead of the machine's.
         #[command(flatten)]

@@ -128,6 +128,10 @@ fn exec(text: &mut String, daemon: &DaemonSection, words: &[String]) {
         Ready::Notify => "notify",
     };
     line(text, "Type", kind);
+    if kind == "oneshot" {
+        // Such a one is started for as long as it runs.
+        line(text, "TimeoutStartSec", "infinity");
+    }
     if daemon.ready == Ready::Notify {
         // systemd-notify(1) of a script is no main process.
         line(text, "NotifyAccess", "all");

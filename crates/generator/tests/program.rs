@@ -41,13 +41,15 @@ fn units_go_to_the_first_directory() {
 
 #[test]
 fn a_broken_section_is_told_and_the_others_have_their_units() {
-    let root = root_with("[wsgi]\nport = http\n[wsgi#good]\nport = 8902\nprot = 1\n[tcp]\n");
+    let root = root_with(
+        "[wsgi]\nport = http\n[wsgi#good]\nport = 8902\nprot = 1\n[daemons]\ndaemons = x\n",
+    );
     let out = tempfile::tempdir().unwrap();
     let output = brim_generator(&["--root".as_ref(), root.path(), out.path()]);
     assert_eq!(output.status.code(), Some(0));
     let told = stderr(&output);
     assert!(told.contains("/etc/brim/brim.conf:2: [wsgi] port: \"http\""), "{told}");
-    assert!(told.contains("/etc/brim/brim.conf:6: [tcp]: sections of the kind `tcp`"), "{told}");
+    assert!(told.contains("/etc/brim/brim.conf:7: [daemons] daemons: there is no"), "{told}");
     assert!(out.path().join("brim-listen@wsgi_good-8902.socket.d/50-brim.conf").is_file());
 }
 

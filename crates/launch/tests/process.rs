@@ -144,13 +144,17 @@ fn a_hash_in_the_name_of_a_unit_is_told_its_right_name() {
 }
 
 #[test]
-fn a_kind_of_a_later_version_says_so() {
-    let root = Root::new("[tcp]\n");
-    let said = said(&mut root.command(&["tcp"]));
-    assert_eq!(
-        (said.err.as_str(), said.code),
-        ("[tcp]: sections of the kind `tcp` are not in this version of Brim\n", 78)
+fn a_daemon_is_run_by_the_program_of_its_group() {
+    let root = Root::with_program(
+        "[daemons]\ndaemons = a\n[daemons#b]\nprogram = @PROGRAM@\ndaemons = x\n[a]\ncall = a\n[x]\ncall = x\n",
+        "echo \"$@\"",
     );
+    let done = said(&mut root.command(&["--daemon", "x"]));
+    let root_path = root.path().display();
+    assert_eq!((done.out, done.code), (format!("--run --root {root_path} x\n"), 0), "{}", done.err);
+    let none = said(&mut root.command(&["--daemon", "y"]));
+    let why = "no group lists a daemon y; [daemons] lists a, [daemons#b] lists x\n";
+    assert_eq!((none.err.as_str(), none.code), (why, 78));
 }
 
 #[test]

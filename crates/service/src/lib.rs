@@ -7,11 +7,14 @@
 //! 3. `log`: the writer thread for records and access lines.
 //! 4. [`Program::plan`]: the section and everything it refers to, checked as a whole. With a wrong
 //!    one, `daemon/hold` keeps the sockets and turns clients away until a reload mends it.
-//! 5. `worker`: a thread each, with the program's own state; `acceptor`: one thread for all.
+//! 5. `worker`: a thread each, with the program's own state, and what it does beside serving
+//!    ([`Program::background`]); `acceptor`: one thread for all.
 //! 6. `bus`: the name, the interfaces; `gather`: the other instances' stats.
 //! 7. `notify`: ready; `daemon/pulse`: watchdog pings, counters into their file.
 //! 8. `daemon/reload`: the new state is built whole, then it takes the old one's place, or not.
 //! 9. `daemon/drain`: everything that is open ends well.
+//!
+//! A process that does one thing and listens nowhere has less of a life: [`run_solo`].
 #![forbid(unsafe_code)]
 
 use std::ffi::OsStr;

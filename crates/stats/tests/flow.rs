@@ -133,3 +133,23 @@ fn a_counter_of_the_old_layout_still_counts_after_a_reload() {
     assert_eq!(reloaded.snapshot().get("request_count"), Some(8));
     assert_eq!(reloaded.snapshot().get("hello.calls"), Some(0));
 }
+
+#[test]
+fn the_parts_of_a_snapshot_have_names_of_their_own() {
+    let mut layout = Layout::default();
+    for name in ["own", "job.runs", "job.v2.runs", "jobs.runs"] {
+        layout.declare(Stat::sum(name)).unwrap();
+    }
+    let registry = Registry::new(layout, 1);
+    for (value, name) in (1..).zip(["own", "job.runs", "job.v2.runs", "jobs.runs"]) {
+        registry.worker(0).counter(name).set(value);
+    }
+    let all = registry.snapshot();
+    for (part, value) in [("job", 2), ("job.v2", 3), ("jobs", 4)] {
+        assert_eq!(all.part(part).totals(), BTreeMap::from([("runs".to_owned(), value)]), "{part}");
+    }
+    assert_eq!(all.part("other").totals(), BTreeMap::new());
+    let rest = all.without_part("job").without_part("jobs");
+    let names: Vec<_> = rest.totals().into_keys().collect();
+    assert_eq!(names, ["job.v2.runs", "own"]);
+}

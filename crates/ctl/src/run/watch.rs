@@ -70,7 +70,9 @@ impl Watch {
             Err(_) => false,
         });
         for (label, once, status) in ended {
-            let code = code(status);
+            // A program of any sort need not know how to end well.
+            let as_asked = self.ending && once && status.signal() == Some(SIGTERM);
+            let code = if as_asked { 0 } else { code(status) };
             if !self.ending || code != 0 {
                 output::complain(&format!("[{label}] ended with {status}"));
             }

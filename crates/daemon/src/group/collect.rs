@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use brim_service::Current;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketAddrAny,
-    recvmsg, sendto, sockopt,
+    SocketAddrUnix, bind, recvmsg, sendto, sockopt,
 };
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
@@ -44,12 +44,18 @@ struct Report {
 
 /// Takes reports, for ever.
 pub(super) async fn collect(current: Current<GroupWorker>) {
+    let mut told = false;
     loop {
         let path = current.get().socket.clone();
         match open(&path) {
-            Ok(socket) => take_all(&current, &socket).await,
+            Ok(socket) => {
+                told = false;
+                take_all(&current, &socket).await;
+            }
+            Err(_) if told => {}
             Err(error) => {
-                tracing::error!(path = %path.display(), %error, "no reports can be taken")
+                told = true;
+                tracing::error!(path = %path.display(), %error, "no reports can be taken");
             }
         }
         tokio::time::sleep(AGAIN).await;
@@ -63,10 +69,13 @@ fn open(path: &Path) -> io::Result<UnixDatagram> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let socket = UnixDatagram::bind(path)?;
+    let socket = std::os::unix::net::UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    // Before it has a name, so that there is no report without.
     sockopt::set_socket_passcred(&socket, true)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
-    Ok(socket)
+    UnixDatagram::from_std(socket)
 }
 
 /// Returns when the socket is of no use any more.
@@ -117,7 +126,7 @@ fn receive(socket: &UnixDatagram, buffer: &mut [u8]) -> io::Result<Report> {
 
 /// Whether a sender has an address at all.
 fn is_bound(address: &SocketAddrAny) -> bool {
-    let address = rustix::net::SocketAddrUnix::try_from(address.clone());
+    let address = SocketAddrUnix::try_from(address.clone());
     address.is_ok_and(|address| address.path().is_some() || address.abstract_name().is_some())
 }
 
