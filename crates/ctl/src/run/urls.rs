@@ -16,8 +16,10 @@ pub(super) fn of(tree: &Tree, name: &SectionName, listening: &[Listening]) -> St
         Kind::Udp => {
             listening.iter().map(|listener| netcat(&listener.address, "u", "udp")).collect()
         }
+        Kind::Wsgi => web(tree, name, listening),
         Kind::Gateway => handlers(tree, name),
-        Kind::Wsgi | Kind::Daemons => web(tree, name, listening),
+        // The socket for figures is for its own programs.
+        Kind::Daemons => String::new(),
     }
 }
 
@@ -82,9 +84,15 @@ fn example(tree: &Tree, name: &SectionName) -> (String, &'static str) {
         "stats" | "brim.wsgi_stats.WSGIStats" => ("/stats", ""),
         _ => ("/", ""),
     };
-    let path: Option<String> = reader.get("path");
-    let plain = |path: &String| path.starts_with('/') && quoted(path) == *path;
-    (path.filter(plain).unwrap_or_else(|| default.to_owned()), arguments)
+    let plain = |path: &str| path.starts_with('/') && quoted(path) == path;
+    let path = reader.get("path").filter(|path: &String| plain(path));
+    let path = path.or_else(|| {
+        let routes: String = reader.get("route")?;
+        // What stands before the pattern.
+        let first = routes.split_whitespace().find(|route| route.starts_with('/'))?;
+        first.split('(').next().filter(|path| plain(path)).map(str::to_owned)
+    });
+    (path.unwrap_or_else(|| default.to_owned()), arguments)
 }
 
 /// The address, or for a wildcard one that this machine has.
