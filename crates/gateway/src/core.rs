@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! link: frames -> exchange -> dispatch: a peer, or the queue -> request: a message
-//! peer: messages -> deliver: whom they are for -> answer: head, body -> link: frames
+//! peers: messages -> deliver: whom they are for -> answer: head, body -> link: frames
 //! ```
 //!
 //! The shell hands over what a connection has sent ([`Core::received`]), writes what is to be written
@@ -30,6 +30,7 @@ mod message;
 mod numbers;
 mod outgoing;
 mod peer;
+mod peers;
 mod request;
 mod start;
 mod upload;

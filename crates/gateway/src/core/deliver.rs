@@ -1,6 +1,5 @@
 //! What handlers say: whom it is for, and how it goes on to the front end.
 
-use brim_config::GatewaySection;
 use brim_wire::link::{Class, Content, Reason};
 use brim_wire::reply::{self, Body as Wanted, Control, Extended};
 use brim_wire::socket_message;
@@ -10,103 +9,15 @@ use super::dispatch::Wish;
 use super::end::Notice;
 use super::exchange::{Exchange, Item};
 use super::link::Link;
-use super::peer::{Heard, Kind, Peer, Side};
-use super::{Core, FileOrder, Gone, Key};
+use super::peer::Kind;
+use super::{Core, FileOrder};
 
 /// Bytes of a file that are read at a time.
 const FILE_PIECE: usize = 64 * 1024;
 
 impl Core {
-    /// Whether one more connection may come to an endpoint; the oldest that has not said who it is goes.
-    pub(super) fn make_room(&mut self, new: &Peer) -> Option<()> {
-        let GatewaySection { max_peers, max_handshakes, .. } = self.section;
-        let mine = |peer: &Peer| {
-            peer.handler == new.handler && peer.side == new.side && !peer.out.is_closing
-        };
-        let peers = self.peers.iter().filter(|(_, peer)| mine(peer));
-        let (mut ready, mut strange, mut oldest) = (0, 0, None);
-        for (key, peer) in peers {
-            if peer.is_ready() {
-                ready += 1;
-            } else {
-                strange += 1;
-                oldest = oldest.min(Some((peer.opened, *key))).or(Some((peer.opened, *key)));
-            }
-        }
-        if ready >= max_peers {
-            return None;
-        }
-        if strange >= max_handshakes
-            && let Some((_, key)) = oldest
-        {
-            self.counters.bad_peer_count.incr();
-            self.close(key);
-        }
-        Some(())
-    }
-
-    pub(super) fn peer_received(&mut self, key: Key, input: &mut &[u8]) -> Result<(), Gone> {
-        loop {
-            let Some(peer) = self.peers.get_mut(&key) else { return Err(Gone) };
-            if peer.out.is_closing {
-                *input = &[];
-                return Ok(());
-            }
-            peer.heard = self.now;
-            let (place, side) = (peer.handler, peer.side);
-            let Some(handler) = self.handlers.get_mut(place) else { return Err(Gone) };
-            let limits = (self.section.max_parts, handler.config.max_reply);
-            let heard = peer.hear(input, limits, &handler.config.recv_ident);
-            let is_waiting = peer.out.waiting() > 0;
-            if is_waiting {
-                self.list(key);
-            }
-            match heard {
-                Ok(None) => return Ok(()),
-                Ok(Some(Heard::Message(message))) => self.reply(place, message),
-                Ok(Some(Heard::Ready)) => self.peer_ready(key, place, side),
-                Err(error) => {
-                    self.counters.bad_peer_count.incr();
-                    self.complain(place, &format_args!("a handler is disconnected: {error}"));
-                    self.close(key);
-                }
-            }
-        }
-    }
-
-    fn peer_ready(&mut self, key: Key, place: usize, side: Side) {
-        let Some(handler) = self.handlers.get_mut(place) else { return };
-        tracing::debug!(handler = handler.config.name, ?side, "a handler connected");
-        match side {
-            Side::Send => handler.fresh.push((key, self.now)),
-            Side::Recv => handler.receivers.push((key, self.now)),
-        }
-        self.settle();
-    }
-
-    /// Lets those handlers have requests that can answer.
-    pub(super) fn settle(&mut self) {
-        for place in 0..self.handlers.len() {
-            while let Some(handler) = self.handlers.get_mut(place)
-                && let Some(key) = handler.settled(self.now)
-            {
-                handler.senders.push(key);
-                handler.open.set(handler.senders.len() as u64);
-                self.drain_queue(place);
-            }
-        }
-    }
-
-    /// A message that is worth a line, unless there are too many.
-    pub(super) fn complain(&self, place: usize, what: &dyn std::fmt::Display) {
-        if let Some(held_back) = self.warnings.peers.pass(self.now) {
-            let handler = self.handlers.get(place).map(|handler| handler.config.name.as_str());
-            tracing::warn!(handler, held_back, "{what}");
-        }
-    }
-
     /// A message of a handler.
-    fn reply(&mut self, place: usize, message: &[u8]) {
+    pub(super) fn reply(&mut self, place: usize, message: &[u8]) {
         self.counters.reply_count.incr();
         let Some(handler) = self.handlers.get(place) else { return };
         let parsed = match reply::parse(message, reply::TARGETS) {

@@ -41,6 +41,31 @@ impl Core {
             return self.reject(key, number, reason);
         }
         let id = self.id_of(key, head, place);
+        self.enter(id, key, (number, head), place);
+        if head.class != Class::Http || !end {
+            self.keep_head(id, payload);
+        }
+        match head.class {
+            Class::Http if end => self.request(id, (head, headers), About::Request, b""),
+            Class::Http => self.begin_body(id, (head, headers)),
+            Class::WebSocket => {
+                self.request(id, (head, headers), About::Request, b"");
+                if let Some(exchange) = self.exchanges.get_mut(&id).filter(|_| !end) {
+                    exchange.body = Body::Discard;
+                }
+            }
+            Class::Json | Class::Xml => {
+                let limit = self.config(id).map_or(0, |config| config.max_message);
+                self.collect(id, limit, head.length);
+                if end {
+                    let _ = self.body(id, b"", true);
+                }
+            }
+        }
+    }
+
+    /// Puts a new exchange into the books.
+    fn enter(&mut self, id: u32, key: Key, (number, head): (u64, &RequestHead<'_>), place: usize) {
         let (Some(link), Some(handler)) = (self.links.get_mut(&key), self.handlers.get_mut(place))
         else {
             return;
@@ -71,26 +96,6 @@ impl Core {
             message: None,
         };
         self.exchanges.insert(id, exchange);
-        if head.class != Class::Http || !end {
-            self.keep_head(id, payload);
-        }
-        match head.class {
-            Class::Http if end => self.request(id, (head, headers), About::Request, b""),
-            Class::Http => self.begin_body(id, (head, headers)),
-            Class::WebSocket => {
-                self.request(id, (head, headers), About::Request, b"");
-                if let Some(exchange) = self.exchanges.get_mut(&id).filter(|_| !end) {
-                    exchange.body = Body::Discard;
-                }
-            }
-            Class::Json | Class::Xml => {
-                let limit = self.config(id).map_or(0, |config| config.max_message);
-                self.collect(id, limit, head.length);
-                if end {
-                    let _ = self.body(id, b"", true);
-                }
-            }
-        }
     }
 
     /// Whether one more may begin.
