@@ -235,8 +235,9 @@ impl Speaker {
                     }
                     Poll::Ready(Ok(Piece::End { .. })) => ended = Some(Ended::Over),
                     Poll::Ready(Err(failure)) => {
+                        // What others have for the client is not worth waiting for.
                         talk.handler.shared.lost(failure);
-                        ended = Some(Ended::Cut);
+                        return Poll::Ready(Ended::Cut);
                     }
                 }
             }
