@@ -107,7 +107,8 @@ fn a_listener_too_many_and_one_too_few_are_named_and_the_rest_is_served() {
 fn a_socket_that_is_no_listener_is_named_and_the_others_are_served() {
     let home = Home::new("apps = echo").shared();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = udp.local_addr().unwrap();
     let daemon = home.start_with(vec![udp.into(), home.listener.try_clone().unwrap().into()]);
-    daemon.logs("error: inherited descriptor 0 is not a listening stream socket");
+    daemon.logs(&format!("error: open but not configured: {address}"));
     assert_eq!(get(&daemon, "/echo").status, 200);
 }
