@@ -4,10 +4,13 @@ use std::net::TcpStream;
 
 use brim_wire::link::{Class, Reason};
 use brim_wire::websocket::{Flags, append_close, append_frame};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Message, WebSocket, client};
 
-use crate::support::{Daemon, Gateway, Link, PATIENCE, serve};
+use crate::support::{Authority, Daemon, Gateway, Link, PATIENCE, serve, serve_tls};
 
 /// `Sec-WebSocket-Accept` for a key (RFC 6455 section 4.2.2).
 fn accept(key: &str) -> String {
@@ -85,4 +88,45 @@ fn another_client_is_told_why_it_is_closed() {
         matches!(socket.read().unwrap(), Message::Close(Some(frame)) if u16::from(frame.code) == 1009)
     );
     assert_eq!(link.cancelled(), (id, Reason::ClientBroke));
+}
+
+#[test]
+fn another_client_speaks_through_tls() {
+    let (gateway, authority) = (Gateway::new(), Authority::new());
+    let daemon = serve_tls(&gateway.behind(""), &authority);
+    let mut link = gateway.link();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "example.test".try_into().unwrap();
+    let session = ClientConnection::new(std::sync::Arc::new(config), name).unwrap();
+    let stream = TcpStream::connect(daemon.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let stream = StreamOwned::new(session, stream);
+    let opens = std::thread::spawn(move || client("wss://example.test/chat", stream).unwrap().0);
+    let asked = link.request();
+    assert!(asked.is_https && asked.class == Class::WebSocket);
+    let accept = accept(&asked.header("sec-websocket-key")[0]);
+    link.upgrade(asked.id, &[("sec-websocket-accept", &accept)]);
+    let mut socket = opens.join().unwrap();
+    for length in [0, 5, 30_000] {
+        socket.send(Message::binary(vec![7; length])).unwrap();
+        link.credit(asked.id, 1 << 20);
+        assert_eq!(link.message(), (0x82, String::new(), vec![7; length]));
+        for piece in frame(Flags::BINARY, &vec![9; length]).chunks(10_000) {
+            link.data(asked.id, piece, false);
+        }
+        assert!(socket.read().unwrap() == Message::binary(vec![9; length]));
+    }
+    socket.send(Message::Ping(b"through".as_slice().into())).unwrap();
+    assert_eq!(socket.read().unwrap(), Message::Pong(b"through".as_slice().into()));
+    let mut close = Vec::new();
+    append_close(&mut close, 1000, "");
+    link.data(asked.id, &close, true);
+    assert!(matches!(socket.read().unwrap(), Message::Close(Some(_))));
 }
