@@ -16,7 +16,7 @@ use crate::site::Site;
 /// Clients, each with a socket of its own.
 const CLIENTS: usize = 8;
 /// Datagrams of one client that are on their way.
-const WINDOW: usize = 32;
+const WINDOW: usize = 16;
 /// Bytes of a datagram.
 const SIZE: usize = 64;
 /// Silence after which what is on its way is lost.

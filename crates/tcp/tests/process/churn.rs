@@ -10,7 +10,7 @@ use crate::support::{Server, eventually, serve};
 
 /// Connections of one test; `BRIM_CHURN` makes it more.
 fn connections() -> usize {
-    std::env::var("BRIM_CHURN").ok().and_then(|count| count.parse().ok()).unwrap_or(3000)
+    std::env::var("BRIM_CHURN").ok().and_then(|count| count.parse().ok()).unwrap_or(10_000)
 }
 
 /// One connection that behaves in one of many ways.
