@@ -193,7 +193,14 @@ impl App for Handler {
             false => Class::Http,
         };
         let (head, body, exchange) = request.into_parts();
-        let mut upload = Upload::new(body).await?;
+        // Boxed: most requests have no body, and no need of its room.
+        let mut upload = match has_body {
+            true => Box::pin(Upload::new(body)).await?,
+            false => {
+                drop(body);
+                Upload::none()
+            }
+        };
         let outgoing = Outgoing::new(head, exchange, class);
         for retry in 0.. {
             let open = self.begin(&outgoing, &upload).await?;

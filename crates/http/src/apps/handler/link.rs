@@ -98,7 +98,8 @@ impl Gateway {
                 }
             }
         };
-        timeout(time, up).await.map_err(|_| NoLink)
+        // Boxed: most requests have no need of its room.
+        Box::pin(timeout(time, up)).await.map_err(|_| NoLink)
     }
 
     fn open_line(&self) -> Option<Rc<Line>> {

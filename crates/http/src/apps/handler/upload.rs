@@ -28,21 +28,24 @@ enum Source {
     /// All of it.
     Whole(Bytes),
     /// It comes; whether something of it was read.
-    Stream { body: Body, begun: bool },
+    // Boxed: most are small, and an upload is moved several times.
+    Stream { body: Box<Body>, begun: bool },
 }
 
 impl Upload {
+    /// No body.
+    pub(super) fn none() -> Self {
+        Self::whole(Bytes::new())
+    }
+
     /// Reads a small body, and leaves a large one where it is.
     pub(super) async fn new(mut body: Body) -> Result<Self, Error> {
         let length = body.size_hint().exact();
-        if body.is_end_stream() {
-            return Ok(Self::whole(Bytes::new()));
-        }
         if length.is_some_and(|length| length <= SMALL) {
             return Ok(Self::whole(small(&mut body).await?));
         }
         body.check_length()?;
-        let source = Source::Stream { body, begun: false };
+        let source = Source::Stream { body: Box::new(body), begun: false };
         Ok(Self { source, held: Bytes::new(), length, ended: false })
     }
 
@@ -114,7 +117,7 @@ impl Upload {
             return Poll::Ready(Ok(false));
         };
         loop {
-            let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+            let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
             *begun = true;
             match frame.transpose() {
                 Ok(None) => return Poll::Ready(Ok(false)),
