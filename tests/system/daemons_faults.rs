@@ -16,6 +16,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("daemons::each_sandbox_is_what_it_says", sandboxes),
         trial("daemons::one_that_was_taken_off_the_list_is_told", left_over),
         trial("daemons::a_bad_schedule_is_found_by_the_check", bad_schedule),
+        trial("daemons::their_units_are_sound", units),
+        trial("daemons::an_upgrade_restarts_what_is_brims_and_nothing_else", upgrade),
     ]
 }
 
@@ -252,4 +254,54 @@ fn bad_schedule() {
     machine.ok(&["systemctl", "start", "brim@daemons"]);
     machine.await_state("brim-daemon@sample", "active");
     machine.await_state("brim-daemon@job.timer", "active");
+}
+
+/// One of each sort.
+const ALL_SORTS: &str = "[daemons]\ndaemons = sample program notify listen job open\n\
+    [sample]\ncall = sample\n\
+    [program]\nexec = /bin/sleep 1000\nrestart_max = 1min\n\
+    [notify]\nexec = /bin/sleep 1000\nready = notify\nsandbox = strict\nrestart = on-failure\n\
+    [listen]\nexec = /bin/sleep 1000\nready = listening\nafter = program\n\
+    [job]\nexec = /bin/sh -c 'echo \"$HOME\" 100%'\nschedule = hourly\n\
+    [open]\nexec = /bin/sleep 1000\nsandbox = off\nuser = nobody:nogroup\ndirectory = /srv\n";
+
+fn units() {
+    let machine = machine::shared();
+    configure(&machine, ALL_SORTS);
+    let services = ["sample", "program", "notify", "listen", "job", "open"];
+    let services = services.map(|daemon| format!("brim-daemon@{daemon}.service"));
+    let others = ["brim-daemon@job.timer", "brim@daemons.service", "brim-again@daemons.service"];
+    for unit in services.iter().map(String::as_str).chain(others) {
+        let report = machine.run(&["systemd-analyze", "verify", "--generators=yes", unit]);
+        assert_eq!((report.code, report.text().as_str()), (0, ""), "systemd-analyze verify {unit}");
+    }
+    let words = machine.property("brim-daemon@job", "ExecStart");
+    assert!(words.contains("echo \"$HOME\" 100%"), "{words}");
+    machine.ok(&["systemctl", "start", "brim@daemons"]);
+    let report =
+        machine.run(&["systemd-analyze", "security", "--threshold=12", "brim@daemons.service"]);
+    assert!(report.success(), "over 1.2: {}", report.text());
+}
+
+fn upgrade() {
+    let machine = Machine::boot();
+    configure(
+        &machine,
+        "[daemons]\ndaemons = sample program\n[sample]\ncall = sample\n\
+         [program]\nexec = /bin/sleep 1000\n",
+    );
+    machine.ok(&["systemctl", "start", "brim@daemons"]);
+    machine.await_state("brim-daemon@sample", "active");
+    machine.await_state("brim-daemon@program", "active");
+    let (sample, program) = (pid(&machine, "sample"), pid(&machine, "program"));
+    let group = machine.property("brim@daemons", "MainPID");
+    machine.install(&crate::package::newer(&machine));
+    assert_eq!(pid(&machine, "program"), program, "somebody's program was restarted");
+    assert_ne!(pid(&machine, "sample"), sample, "the old program runs on");
+    assert_ne!(machine.property("brim@daemons", "MainPID"), group, "the old program runs on");
+    machine.ok(&["apt-get", "purge", "--yes", "--quiet", "brim"]);
+    assert_eq!(machine.sh_ok("pgrep -u brim || :"), "");
+    for path in ["/var/lib/brim", "/run/brim", "/run/brim-daemon", "/run/brim-state"] {
+        assert!(!machine.exists(path), "{path} is left");
+    }
 }

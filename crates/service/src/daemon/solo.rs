@@ -1,8 +1,10 @@
 //! The life of a process that does one thing and listens nowhere: a daemon of a group.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
+use tracing_subscriber::layer::SubscriberExt;
 
 use super::{Signals, panic_hook, pulse};
 use crate::bus::Order;
@@ -10,10 +12,6 @@ use crate::exit::Exit;
 use crate::lifecycle::Lifecycle;
 use crate::log::{self, Identity};
 use crate::notify;
-
-use std::time::Duration;
-
-use tracing_subscriber::layer::SubscriberExt;
 
 /// How long the work may go on after a stop was asked for. systemd waits a little longer.
 const STOP: Duration = Duration::from_secs(10);
