@@ -184,7 +184,7 @@ fn sandboxes() {
         format!("[{name}]\nexec = /bin/sh -c '{probe}' {name}\nsandbox = {name}\nuser = {user}\n")
     };
     let sections =
-        section("strict", "brim") + &section("normal", "nobody:nogroup") + &section("off", "root");
+        section("strict", "brim") + &section("normal", "daemon:daemon") + &section("off", "root");
     configure(
         &machine,
         &format!(
@@ -263,7 +263,7 @@ const ALL_SORTS: &str = "[daemons]\ndaemons = sample program notify listen job o
     [notify]\nexec = /bin/sleep 1000\nready = notify\nsandbox = strict\nrestart = on-failure\n\
     [listen]\nexec = /bin/sleep 1000\nready = listening\nafter = program\n\
     [job]\nexec = /bin/sh -c 'echo \"$HOME\" 100%'\nschedule = hourly\n\
-    [open]\nexec = /bin/sleep 1000\nsandbox = off\nuser = nobody:nogroup\ndirectory = /srv\n";
+    [open]\nexec = /bin/sleep 1000\nsandbox = off\nuser = daemon:daemon\ndirectory = /srv\n";
 
 fn units() {
     let machine = machine::shared();

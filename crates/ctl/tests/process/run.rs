@@ -232,13 +232,13 @@ fn daemons_are_run_once_and_what_they_report_is_printed() {
     has(&format!("job     | hello two words $HOME {}/etc", place.path().display()));
     has("job     | LISTEN");
     has("daemons | reported iterations=1");
-    assert!(lines.iter().any(|line| line.starts_with("sample  | ")), "{lines:#?}");
     // The end of one is not everybody's.
     assert!(place.get("x.sock", "/echo").starts_with("HTTP/1.1 200"));
     run.signal(Signal::TERM);
     let said = run.ended();
     assert_eq!(said.code, 3, "that of the first that did not end well: {}", said.err);
     assert!(said.err.contains("[late] ended with exit status: 3\n"), "{}", said.err);
+    assert!(said.err.contains("sample  | sample sample daemon log line 1\n"), "{}", said.err);
 }
 
 #[test]
