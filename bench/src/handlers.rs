@@ -13,8 +13,8 @@ use crate::rate::{self, Asked};
 use crate::server::{Server, free_address, program};
 use crate::site::Site;
 
-/// Requests a second at the fixed rate.
-const RATE: u32 = 5000;
+/// Requests a second at fixed rates: where each comes alone, and where several come together.
+const RATES: [u32; 2] = [5000, 15_000];
 /// Clients that one message goes to.
 pub const WAITING: u32 = 100;
 
@@ -108,8 +108,8 @@ struct Seen {
     rate: f64,
     /// Milliseconds that 99 of 100 of them took at most.
     p99: f64,
-    /// Microseconds of processor time per answer at the fixed rate.
-    cost: f64,
+    /// Microseconds of processor time per answer at each of the fixed rates.
+    costs: [f64; RATES.len()],
     /// Answers per second, of one message to many.
     deliveries: f64,
 }
@@ -147,9 +147,12 @@ fn round(served: &Served, handler: Handler, rounds: Rounds) -> io::Result<Seen> 
     let url = format!("http://{}/", served.address);
     let load = wrk(&url, CONNECTIONS, rounds.seconds)?;
     let time = Duration::from_secs(u64::from(rounds.seconds));
-    let before = served.busy()?;
-    let asked = rate::ask(served.address, CONNECTIONS, RATE, time)?;
-    let cost = served.busy()?.saturating_sub(before).as_secs_f64() * 1e6 / asked.count as f64;
+    let mut costs = [0.0; RATES.len()];
+    for (cost, rate) in costs.iter_mut().zip(RATES) {
+        let before = served.busy()?;
+        let asked = rate::ask(served.address, CONNECTIONS, rate, time)?;
+        *cost = served.busy()?.saturating_sub(before).as_secs_f64() * 1e6 / asked.count as f64;
+    }
     let deliveries = match handler {
         Handler::Python => {
             let Asked { count, time } = rate::wait_together(served.address, WAITING, time)?;
@@ -158,7 +161,7 @@ fn round(served: &Served, handler: Handler, rounds: Rounds) -> io::Result<Seen> 
         Handler::Rust => f64::NAN,
     };
     let rate = load.requests as f64 / load.seconds;
-    Ok(Seen { rate, p99: load.p99, cost, deliveries })
+    Ok(Seen { rate, p99: load.p99, costs, deliveries })
 }
 
 fn print(handler: Handler, wanted: Wanted, seen: &[(Seen, Seen)]) {
@@ -181,7 +184,9 @@ fn print(handler: Handler, wanted: Wanted, seen: &[(Seen, Seen)]) {
     let at_least = |wanted: f64| format!(">{wanted:.1}");
     line("requests/s".to_owned(), |seen| seen.rate, at_least(wanted.rate));
     line("p99, ms".to_owned(), |seen| seen.p99, at_most(wanted.p99));
-    line(format!("us processor at {RATE}/s"), |seen| seen.cost, at_most(wanted.cost));
+    let [slow, fast] = RATES.map(|rate| format!("us processor at {rate}/s"));
+    line(slow, |seen| seen.costs[0], at_most(wanted.cost));
+    line(fast, |seen| seen.costs[1], at_most(wanted.cost));
     if let Some(ratio) = wanted.deliveries {
         line(
             format!("deliveries/s, {WAITING} by one message"),
