@@ -124,7 +124,8 @@ pub(crate) fn brim(site: &Site, kind: &str, keys: &str) -> io::Result<Server> {
     let section = format!("[{kind}]\nlisten = {address}\nworkers = {WORKERS}\n{limit}{keys}\n");
     std::fs::write(&path, section)?;
     let mut command = Command::new(program(&format!("brim-{kind}"))?);
-    command.arg("--config").arg(path).arg(kind);
+    // The watchdog's clock, as under systemd.
+    command.arg("--config").arg(path).arg(kind).env("WATCHDOG_USEC", "10000000");
     start(&mut command, address, kind == "udp")
 }
 

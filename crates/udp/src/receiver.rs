@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use brim_service::{Current, DatagramSocket, LogLimit};
+use brim_service::{Current, DatagramSocket, Datagrams, LogLimit};
+use socket2::SockRef;
 
 use crate::batch::Batch;
 use crate::socket::Socket;
@@ -17,6 +18,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Serves a socket until the drain begins. What is in the kernel then is the successor's.
 pub(crate) async fn serve(current: Current<UdpWorker>, held: DatagramSocket) {
     let DatagramSocket { socket, local, open: _open } = held;
+    enlarge(&socket, current.get().receive_buffer);
     let socket = match Socket::new(socket, local.clone()) {
         Ok(socket) => Rc::new(socket),
         Err(error) => {
@@ -45,6 +47,18 @@ pub(crate) async fn serve(current: Current<UdpWorker>, held: DatagramSocket) {
     }
     let worker = current.get();
     worker.app.finish().await;
+}
+
+/// Makes room in the kernel, where systemd has not done so; without privileges it may be less.
+fn enlarge(socket: &Datagrams, size: usize) {
+    let socket = match socket {
+        Datagrams::Udp(socket) => SockRef::from(socket),
+        Datagrams::Unix(socket) => SockRef::from(socket),
+    };
+    // The kernel tells twice of what was asked for (socket(7)).
+    if socket.recv_buffer_size().is_ok_and(|now| now / 2 < size) {
+        let _ = socket.set_recv_buffer_size(size);
+    }
 }
 
 async fn take(worker: &UdpWorker, socket: &Rc<Socket>, batch: &mut Batch) {

@@ -18,6 +18,7 @@ pub(crate) struct UdpWorker {
     pub(crate) context: WorkerContext,
     pub(crate) app: Rc<dyn BuiltApp>,
     pub(crate) max_datagram_size: usize,
+    pub(crate) receive_buffer: usize,
     pub(crate) datagrams: Counter,
     pub(crate) too_long: Counter,
 }
@@ -28,6 +29,7 @@ impl UdpWorker {
         Self {
             app: plan.app.build(&AppContext::new(&context), section.concurrent_per_worker),
             max_datagram_size: section.max_datagram_size,
+            receive_buffer: section.receive_buffer,
             datagrams: context.stats.counter(DATAGRAMS),
             too_long: context.stats.counter(TOO_LONG),
             context,

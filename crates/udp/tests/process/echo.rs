@@ -130,3 +130,16 @@ fn a_reload_changes_the_limit_of_a_socket_that_is_served() {
     client.send("fifteen letters");
     client.expect("fifteen letters");
 }
+
+#[test]
+fn receive_buffer_holds_also_without_systemd() {
+    let home = Home::new("call = echo\nreceive_buffer = 64K");
+    let size = || socket2::SockRef::from(&home.socket).recv_buffer_size().unwrap();
+    socket2::SockRef::from(&home.socket).set_recv_buffer_size(4096).unwrap();
+    assert!(size() < 64 << 10);
+    let server = home.start();
+    let client = server.client();
+    client.send("x");
+    client.expect("x");
+    assert!(size() >= 128 << 10, "{}", size());
+}
