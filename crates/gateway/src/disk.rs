@@ -115,7 +115,10 @@ fn create(path: &Path, mode: u32, group: Option<&str>) -> io::Result<File> {
     let file = options.write(true).create_new(true).mode(0o600).open(path)?;
     if let Some(group) = group {
         let gid = gid_of(group)?;
-        fchown(&file, None, Some(gid))?;
+        // A folder with the set-group-ID bit has seen to it.
+        if fstat(&file)?.st_gid != gid.as_raw() {
+            fchown(&file, None, Some(gid))?;
+        }
     }
     file.set_permissions(Permissions::from_mode(mode))?;
     Ok(file)

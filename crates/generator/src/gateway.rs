@@ -92,6 +92,8 @@ impl Extra {
         if !groups.is_empty() {
             // With users of its own, it could give a file to no group but its own.
             line(&mut text, "PrivateUsers", "no");
+            // The template's filter leaves it out.
+            line(&mut text, "SystemCallFilter", "fchown");
         }
         text.push_str(self.sandbox);
         if !text.is_empty() {
