@@ -32,6 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("gateway::a_killed_front_end_costs_its_own_clients_only", front_end_killed),
         trial("gateway::restarts_of_either_side_mix_nobody_up", restarts),
         trial("gateway::only_brim_may_use_the_link", link_is_private),
+        trial("gateway::endpoints_and_uploads_are_for_a_group", groups),
     ]
 }
 
@@ -40,7 +41,10 @@ struct Handler(Child);
 
 impl Handler {
     fn start(moment: &str) -> Self {
-        let specs = ["tcp://127.0.0.1:9997", "tcp://127.0.0.1:9996", moment];
+        Self::at(["tcp://127.0.0.1:9997", "tcp://127.0.0.1:9996", moment])
+    }
+
+    fn at(specs: [&str; 3]) -> Self {
         let mut child = Command::new("/usr/bin/python3")
             .args(["-c", include_str!("handler.py")])
             .args(specs)
@@ -259,4 +263,38 @@ fn link_is_private() {
     println!("{line}");
     let checked = machine.run(&["brimctl", "check"]);
     assert!(checked.success(), "{}", checked.text());
+}
+
+fn groups() {
+    let machine = machine::shared();
+    let store = "/var/lib/brim-uploads";
+    machine.sh_ok(&format!("rm -rf {store}; install -d -o brim -g www-data -m 2770 {store}"));
+    let endpoints = ["/run/brim/up-requests.sock", "/run/brim/up-replies.sock"];
+    let text = format!(
+        "[wsgi]\nport = 8901\napps = up\n[gateway]\n[up]\ncall = handler\nroute = /up\n\
+         handler_wait = 20s\nsend_spec = ipc://{}\nrecv_spec = ipc://{}\n\
+         handler_group = www-data\nupload_store = {store}\nupload_group = www-data\n",
+        endpoints[0], endpoints[1]
+    );
+    machine.write(CONF_FILE, text);
+    machine.ok(&["systemctl", "daemon-reload"]);
+    machine.ok(&["systemctl", "start", "brim@wsgi"]);
+    machine.await_state("brim@gateway", "active");
+    for endpoint in endpoints {
+        let owner = machine.ok(&["stat", "--format=%U %G %a", endpoint]);
+        assert_eq!(owner, "root www-data 660\n", "{endpoint}");
+    }
+    // From outside, by the machine's own root; it answers two seconds after the upload.
+    let specs = endpoints.map(|endpoint| format!("ipc://{}", machine.path(endpoint).display()));
+    let _handler = Handler::at([&specs[0], &specs[1], "2"]);
+    let body = vec![b'x'; 300_000];
+    let asked = std::thread::spawn(move || crate::client::post(8901, "/up", &body));
+    let file = until("a file of 300000 bytes", Duration::from_secs(60), || {
+        let found = machine.sh_ok(&format!("stat --format='%U %G %a %s' {store}/* || :"));
+        found.contains(" 300000").then_some(found)
+    });
+    assert_eq!(file, "brim www-data 640 300000\n");
+    let answer = asked.join().expect("the client").expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "/up"));
+    until("no file", CEILING, || machine.sh_ok(&format!("ls {store}")).is_empty().then_some(()));
 }

@@ -17,8 +17,9 @@ replies.connect(recv_spec)
 print("ready", flush=True)
 
 while True:
-    server, client, path, _ = requests.recv().split(b" ", 3)
-    if path == b"@*":
+    server, client, path, rest = requests.recv().split(b" ", 3)
+    is_begun = b'"x-mongrel2-upload-start"' in rest
+    if path == b"@*" or is_begun and b'"x-mongrel2-upload-done"' not in rest:
         continue
     time.sleep(float(moment))
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(path)
