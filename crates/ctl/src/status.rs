@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use brim_config::{SectionName, ServerSection, Start, has_errors};
+use brim_config::{Kind, SectionName, ServerSection, Start, has_errors};
 use brim_launch::Exit;
 use brim_launch::program::Source;
 
@@ -150,9 +150,15 @@ impl<'a> View<'a> {
         span(self.now.saturating_sub(since))
     }
 
+    /// Or what comes nearest to requests.
     fn requests(&self, name: &SectionName) -> Option<u64> {
+        let counter = match name.kind {
+            Kind::Tcp => "connection_count",
+            Kind::Udp => "datagram_count",
+            Kind::Wsgi | Kind::Gateway | Kind::Daemons => "request_count",
+        };
         let totals = self.bus.as_ref().ok()?.totals(name).ok()?;
-        totals.get("request_count").copied()
+        totals.get(counter).copied()
     }
 
     /// What stands below the line: the server's own words, and what the line does not say.
