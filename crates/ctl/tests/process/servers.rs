@@ -1,6 +1,7 @@
 //! What is asked of running servers, over a real bus. (With a real systemd: the system test.)
 
 use std::io::Read as _;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use crate::bench::{Place, Running, Said, bus, said, until};
@@ -11,7 +12,7 @@ const GOOD: &str =
 /// A server on the bus.
 fn server(place: &Place, instance: &str, socket: &str) -> Running {
     let server = Running::start(&mut place.program("brim-http", &[instance]));
-    until("the server serves", || place.file(socket).exists());
+    until("the server serves", || UnixStream::connect(place.file(socket)).is_ok());
     assert!(place.get(socket, "/echo").starts_with("HTTP/1.1"));
     server
 }
