@@ -25,13 +25,7 @@ pub fn check(tree: &Tree) -> Vec<Problem> {
         let Ok(name) = SectionName::parse(&section.name) else { continue };
         referred.extend(references(section));
         let mut reader = Reader::with_fallback(tree, &section.name);
-        let server = match by_kind(tree, &name, &mut reader) {
-            Ok(server) => server,
-            Err(cause) => {
-                problems.push(about(section, Severity::Error, cause));
-                continue;
-            }
-        };
+        let server = by_kind(tree, &name, &mut reader);
         if name.kind.has_app() {
             reader.leave_rest();
         }
@@ -45,7 +39,7 @@ pub fn check(tree: &Tree) -> Vec<Problem> {
             }
             continue;
         }
-        for listener in server.into_iter().flat_map(|server| server.listeners) {
+        for listener in server.listeners {
             problems.extend(taken.add(section, listener));
         }
     }
@@ -60,8 +54,10 @@ pub fn check(tree: &Tree) -> Vec<Problem> {
 /// else is wrong.
 pub fn listeners(tree: &Tree) -> Vec<(SectionName, Vec<Listener>)> {
     tree.instances()
-        .filter_map(|name| Some((ServerSection::read(tree, &name)?.listeners, name)))
-        .map(|(listeners, name)| (name, listeners))
+        .map(|name| {
+            let listeners = ServerSection::read(tree, &name).listeners;
+            (name, listeners)
+        })
         .collect()
 }
 
@@ -69,8 +65,7 @@ pub fn listeners(tree: &Tree) -> Vec<(SectionName, Vec<Listener>)> {
 pub(crate) fn defaults(tree: &Tree) -> Vec<Problem> {
     let mut reader = Reader::new(tree, DEFAULTS);
     for kind in Kind::ALL {
-        // Of a kind that this version does not have there is nothing to be known.
-        let _ = by_kind(tree, &SectionName { kind, name: None }, &mut reader);
+        by_kind(tree, &SectionName { kind, name: None }, &mut reader);
     }
     reader.finish()
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::name::Kind;
 use crate::value::ValueError;
 
 /// Where something was read: a file and a line in it.
@@ -294,12 +293,6 @@ pub enum Cause {
     Unused {
         /// The section that Brim owns and that is spelled most like it.
         nearest: Option<String>,
-    },
-    /// A section kind that comes with a later version.
-    #[error("sections of the kind `{kind}` are not in this version of Brim")]
-    KindNotYet {
-        /// The kind.
-        kind: Kind,
     },
     /// What an app finds wrong with its own section.
     #[error("{0}")]

@@ -120,11 +120,10 @@ impl TrustedProxies {
 }
 
 impl ServerSection {
-    /// The common keys of a section of whatever kind, with defaults where something is bad. None for a
-    /// kind that listens nowhere, or that this version does not have.
-    pub fn read(tree: &Tree, name: &SectionName) -> Option<Self> {
+    /// The common keys of a section of whatever kind, with defaults where something is bad.
+    pub fn read(tree: &Tree, name: &SectionName) -> Self {
         let section = name.section();
-        by_kind(tree, name, &mut Reader::with_fallback(tree, &section)).ok().flatten()
+        by_kind(tree, name, &mut Reader::with_fallback(tree, &section))
     }
 
     /// A problem that was found with a key of this section.
@@ -238,23 +237,14 @@ impl Kind {
     }
 }
 
-/// Takes every key that a section of its kind has from a reader; the common ones come back, unless the
-/// kind listens nowhere.
-///
-/// # Errors
-///
-/// A kind that this version does not have.
-pub(crate) fn by_kind(
-    tree: &Tree,
-    name: &SectionName,
-    r: &mut Reader<'_>,
-) -> Result<Option<ServerSection>, Cause> {
+/// Takes every key that a section of its kind has from a reader; the common ones come back.
+pub(crate) fn by_kind(tree: &Tree, name: &SectionName, r: &mut Reader<'_>) -> ServerSection {
     match name.kind {
-        Kind::Wsgi => Ok(Some(HttpSection::take(tree, name, r).server)),
-        Kind::Tcp => Ok(Some(TcpSection::take(tree, name, r).server)),
-        Kind::Gateway => Ok(Some(GatewaySection::take(tree, name, r).server)),
-        Kind::Daemons => Ok(Some(DaemonsSection::take(tree, name, r).server)),
-        Kind::Udp => Ok(Some(UdpSection::take(tree, name, r).server)),
+        Kind::Wsgi => HttpSection::take(tree, name, r).server,
+        Kind::Gateway => GatewaySection::take(tree, name, r).server,
+        Kind::Tcp => TcpSection::take(tree, name, r).server,
+        Kind::Udp => UdpSection::take(tree, name, r).server,
+        Kind::Daemons => DaemonsSection::take(tree, name, r).server,
     }
 }
 

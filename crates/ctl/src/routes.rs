@@ -49,8 +49,7 @@ pub(crate) fn routes(source: &Source, question: &Question) -> Result<Exit, Error
     let mut exit = Exit::Success;
     let mut between = "";
     for name in sections {
-        let Some(program) = programs.of(&loaded.tree, &name) else { continue };
-        let answer = ask(program, source, question)?;
+        let answer = ask(programs.of(&loaded.tree, &name), source, question)?;
         if answer.exit == Exit::Success {
             output::print(&format!("{between}{}", answer.text))?;
             between = "\n";

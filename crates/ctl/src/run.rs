@@ -41,7 +41,7 @@ pub(crate) fn run(source: &Source, named: &[SectionName]) -> Result<u8, Error> {
     }
     let mut prepared = Vec::new();
     for name in &names {
-        prepared.extend(prepare(&loaded, name)?);
+        prepared.push(prepare(&loaded, name)?);
     }
     // Before there is anybody whose end could be missed.
     let mut watch = Watch::new()?;
@@ -72,15 +72,11 @@ fn labels(tree: &Tree, names: &[SectionName]) -> Vec<String> {
     names.iter().map(SectionName::section).chain(daemons).collect()
 }
 
-/// The program of a section, and its open listeners. None for a kind that this version does not
-/// have, which the check has reported.
-fn prepare(
-    loaded: &Loaded<'_>,
-    name: &SectionName,
-) -> Result<Option<(Program, Vec<Listening>)>, Error> {
-    let Some(program) = programs()?.of(&loaded.tree, name) else { return Ok(None) };
-    let Some(section) = ServerSection::read(&loaded.tree, name) else { return Ok(None) };
+/// The program of a section, and its open listeners.
+fn prepare(loaded: &Loaded<'_>, name: &SectionName) -> Result<(Program, Vec<Listening>), Error> {
+    let program = programs()?.of(&loaded.tree, name);
+    let section = ServerSection::read(&loaded.tree, name);
     let open = |listener| Listening::open(name, listener, section.backlog);
     let listening: Result<Vec<_>, _> = section.listeners.iter().map(open).collect();
-    Ok(Some((program, listening?)))
+    Ok((program, listening?))
 }

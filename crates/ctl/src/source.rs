@@ -65,10 +65,7 @@ impl<'a> Loaded<'a> {
             named.is_empty() || named.iter().any(|name| problem.concerns(&name.section()))
         }));
         for name in self.meant(named)? {
-            // A kind that this version does not have is among the problems above.
-            if let Some(program) = programs.of(&self.tree, &name) {
-                findings.add_program(&program, self.source);
-            }
+            findings.add_program(&programs.of(&self.tree, &name), self.source);
             if name.kind == Kind::Daemons {
                 let own = brim_launch::daemons::problems(&self.tree, &name, self.source);
                 findings.add_problems(&own);

@@ -103,8 +103,10 @@ impl<'a> View<'a> {
     /// Whether the section is started on demand, and all its sockets listen.
     fn waits_for_clients(&self, name: &SectionName) -> bool {
         let Some(units) = &self.units else { return false };
-        let section = self.loaded.has(name).then(|| ServerSection::read(&self.loaded.tree, name));
-        let Some(section) = section.flatten() else { return false };
+        if !self.loaded.has(name) {
+            return false;
+        }
+        let section = ServerSection::read(&self.loaded.tree, name);
         let listening = |unit: String| units.get(&unit).is_some_and(Unit::is_up);
         section.start == Start::OnDemand
             && !section.listeners.is_empty()

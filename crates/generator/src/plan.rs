@@ -46,8 +46,7 @@ pub enum Content {
 /// The unit files of a configuration.
 ///
 /// A section's listeners are there as far as their addresses can be read, whatever else is wrong with the
-/// section: systemd closes a listener that has no unit any more. Sections of kinds that this version
-/// does not have yield nothing.
+/// section: systemd closes a listener that has no unit any more.
 pub fn plan(tree: &Tree) -> Vec<UnitFile> {
     let servers = tree.instances().flat_map(|name| server(tree, &name));
     servers.chain(daemons::plan(tree)).collect()
@@ -55,7 +54,7 @@ pub fn plan(tree: &Tree) -> Vec<UnitFile> {
 
 /// A server and its listeners.
 fn server(tree: &Tree, name: &SectionName) -> Vec<UnitFile> {
-    let Some(section) = ServerSection::read(tree, name) else { return Vec::new() };
+    let section = ServerSection::read(tree, name);
     let own_file = tree.section(&name.section()).map(|own| &*own.origin.file);
     let extra = Extra::of(tree, name);
     let mut files = vec![service(&section, &extra, own_file)];

@@ -27,12 +27,6 @@ pub enum Error {
         /// What is wrong with the files that were read.
         problems: Vec<Problem>,
     },
-    /// A section of a kind that this version does not have.
-    #[error("[{name}]: {}", Cause::KindNotYet { kind: name.kind })]
-    KindNotYet {
-        /// The section.
-        name: SectionName,
-    },
     /// A daemon that no group lists.
     #[error("no group lists a daemon {daemon}; {}", listed(.groups))]
     NoDaemon {
@@ -54,9 +48,7 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Escaped { .. } | Self::BadName(_) => Exit::Usage,
-            Self::NoSection { .. } | Self::NoDaemon { .. } | Self::KindNotYet { .. } => {
-                Exit::Config
-            }
+            Self::NoSection { .. } | Self::NoDaemon { .. } => Exit::Config,
             // What comes with Brim is there, unless the installation is broken.
             Self::NotExecutable(NotExecutable { program, .. }) if program.origin.is_some() => {
                 Exit::Config

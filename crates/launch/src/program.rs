@@ -52,26 +52,25 @@ impl Programs {
         Ok(Self { directory })
     }
 
-    /// The program of a section: its `program`, or that of its kind. `None` for a kind that this
-    /// version does not have.
-    pub fn of(&self, tree: &Tree, name: &SectionName) -> Option<Program> {
+    /// The program of a section: its `program`, or that of its kind.
+    pub fn of(&self, tree: &Tree, name: &SectionName) -> Program {
         let of_kind = match name.kind {
             Kind::Wsgi => "brim-http",
             Kind::Gateway => "brim-gateway",
             Kind::Tcp => "brim-tcp",
-            Kind::Daemons => "brim-daemon",
             Kind::Udp => "brim-udp",
+            Kind::Daemons => "brim-daemon",
         };
         let section = name.section();
         let mut reader = Reader::new(tree, &section);
-        Some(match reader.own("program") {
+        match reader.own("program") {
             Some(AbsolutePath(path)) => {
                 Program { path, name: name.clone(), origin: reader.origin("program") }
             }
             None => {
                 Program { path: self.directory.join(of_kind), name: name.clone(), origin: None }
             }
-        })
+        }
     }
 }
 

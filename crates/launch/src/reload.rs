@@ -37,7 +37,7 @@ fn check(target: &Target) -> Result<(SectionName, Vec<Finding>), Error> {
         findings.add(Severity::Error, NoSection::new(section, &tree).to_string());
     } else {
         let programs = Programs::beside_this_one().map_err(Error::Nowhere)?;
-        let program = programs.of(&tree, &name).ok_or(Error::KindNotYet { name: name.clone() })?;
+        let program = programs.of(&tree, &name);
         findings.add_program(&program, &target.source);
         if name.kind == Kind::Daemons {
             findings.add_problems(&daemons::problems(&tree, &name, &target.source));

@@ -50,7 +50,7 @@ fn become_daemon(target: &Target) -> Result<Infallible, Error> {
     };
     let programs = Programs::beside_this_one().map_err(Error::Nowhere)?;
     let name = group.server.name;
-    let program = programs.of(&tree, &name).ok_or(Error::KindNotYet { name })?;
+    let program = programs.of(&tree, &name);
     let source = program.daemon_command(&target.source, daemon).exec();
     Err(NotExecutable { program, source }.into())
 }
@@ -63,7 +63,7 @@ fn become_program(target: &Target) -> Result<Infallible, Error> {
         return Err(Error::NoSection { missing: NoSection::new(name.section(), &tree), problems });
     }
     let programs = Programs::beside_this_one().map_err(Error::Nowhere)?;
-    let program = programs.of(&tree, &name).ok_or(Error::KindNotYet { name })?;
+    let program = programs.of(&tree, &name);
     let source = program.command(&target.source).exec();
     Err(NotExecutable { program, source }.into())
 }
