@@ -60,3 +60,28 @@ fn every_crate_forbids_unsafe_code() {
         }
     }
 }
+
+/// The names of a member's examples: those that its manifest gives, and the files that cargo finds.
+fn examples(folder: &str) -> Vec<String> {
+    let manifest = fs::read_to_string(top().join(folder).join("Cargo.toml")).expect("a manifest");
+    let named = manifest.split("[[example]]").skip(1);
+    let named = named.filter_map(|rest| rest.split("name = \"").nth(1)?.split('"').next());
+    let mut names: Vec<_> = named.map(str::to_owned).collect();
+    if !manifest.contains("autoexamples = false") {
+        let files = fs::read_dir(top().join(folder).join("examples")).into_iter().flatten();
+        let files = files.map(|file| file.expect("an entry").path());
+        let files = files.filter(|file| file.extension().is_some_and(|ending| ending == "rs"));
+        names.extend(files.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())));
+    }
+    names
+}
+
+#[test]
+fn no_two_examples_have_the_same_name() {
+    let mut all: Vec<_> = members().iter().flat_map(|folder| examples(folder)).collect();
+    assert!(all.len() >= 9, "only these were found: {all:?}");
+    all.sort_unstable();
+    let twice = all.windows(2).find(|two| two[0] == two[1]);
+    // They are built into one folder, where the last one would win.
+    assert_eq!(twice, None);
+}
