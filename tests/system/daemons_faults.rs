@@ -257,27 +257,27 @@ fn bad_schedule() {
 }
 
 /// One of each sort.
-const ALL_SORTS: &str = "[daemons]\ndaemons = sample program notify listen job open\n\
+const ALL_SORTS: &str = "[daemons]\ndaemons = sample program notify listen quoted open\n\
     [sample]\ncall = sample\n\
     [program]\nexec = /bin/sleep 1000\nrestart_max = 1min\n\
     [notify]\nexec = /bin/sleep 1000\nready = notify\nsandbox = strict\nrestart = on-failure\n\
     [listen]\nexec = /bin/sleep 1000\nready = listening\nafter = program\n\
-    [job]\nexec = /bin/sh -c 'x=own; echo \"$x\" 100%'\nschedule = hourly\n\
+    [quoted]\nexec = /bin/sh -c 'x=own; echo \"$x\" 100%'\nschedule = hourly\n\
     [open]\nexec = /bin/sleep 1000\nsandbox = off\nuser = daemon:daemon\ndirectory = /srv\n";
 
 fn units() {
     let machine = machine::shared();
     configure(&machine, ALL_SORTS);
-    let services = ["sample", "program", "notify", "listen", "job", "open"];
+    let services = ["sample", "program", "notify", "listen", "quoted", "open"];
     let services = services.map(|daemon| format!("brim-daemon@{daemon}.service"));
-    let others = ["brim-daemon@job.timer", "brim@daemons.service", "brim-again@daemons.service"];
+    let others = ["brim-daemon@quoted.timer", "brim@daemons.service", "brim-again@daemons.service"];
     for unit in services.iter().map(String::as_str).chain(others) {
         let report = machine.run(&["systemd-analyze", "verify", "--generators=yes", unit]);
         assert_eq!((report.code, report.text().as_str()), (0, ""), "systemd-analyze verify {unit}");
     }
     // Neither variables nor specifiers are systemd's to put in.
-    machine.ok(&["systemctl", "start", "brim-daemon@job"]);
-    let said = machine.ok(&["journalctl", "--boot", "--quiet", "--output=cat", "-t", "job"]);
+    machine.ok(&["systemctl", "start", "brim-daemon@quoted"]);
+    let said = machine.ok(&["journalctl", "--boot", "--quiet", "--output=cat", "-t", "quoted"]);
     assert_eq!(said, "own 100%\n");
     machine.ok(&["systemctl", "start", "brim@daemons"]);
     let report =
