@@ -66,7 +66,7 @@ pub use route::{
     BadHost, BadPath, BadRoute, HostName, HostPattern, RequestPath, RouteFault, RoutePattern,
 };
 pub use server::{LogLevel, ServerSection, Start, TrustedProxies, Workers, no_section};
-pub use target::{BadTarget, Target};
+pub use target::{BadTarget, Target, is_name as is_host_name};
 pub use tcp::TcpSection;
 pub use tls::{ClientCert, TlsKeys};
 pub use tree::{Entry, Section, Tree};

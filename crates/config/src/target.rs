@@ -55,7 +55,8 @@ impl FromStr for Target {
     }
 }
 
-fn is_name(host: &str) -> bool {
+/// Whether this is written as the name of a host.
+pub fn is_name(host: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

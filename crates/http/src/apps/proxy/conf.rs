@@ -20,8 +20,6 @@ use super::tls;
 const UPSTREAMS: usize = 256;
 /// Longest path of a Unix socket, in bytes.
 const UNIX_PATH_MAX: usize = 107;
-/// Longest host name, in bytes (RFC 1035).
-const NAME_MAX: usize = 253;
 
 /// A proxy's section.
 pub(crate) struct Conf {
@@ -268,7 +266,7 @@ impl FromStr for Spec {
                 Place::Address(SocketAddr::new(v6.into(), port))
             }
             (None, Ok(ip @ IpAddr::V4(_))) => Place::Address(SocketAddr::new(ip, port)),
-            (None, _) if is_name(host) => Place::Name(host.into(), port),
+            (None, _) if brim_config::is_host_name(host) => Place::Name(host.into(), port),
             _ => return Err(()),
         };
         let tls = match tls {
@@ -291,19 +289,6 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
         }
         _ => (authority, None),
     }
-}
-
-fn is_name(host: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    // What ends in a number is meant to be an address, and is none.
-    let last = host.rsplit('.').next().unwrap_or_default();
-    host.len() <= NAME_MAX
-        && host.split('.').all(label)
-        && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for Spec {
