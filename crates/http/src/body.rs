@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -30,7 +30,7 @@ pub type Response = http::Response<ResponseBody>;
 /// somebody waits for the client.
 #[derive(Debug)]
 pub struct Body {
-    /// Always there; an `Option` so that it can be left to the exchange at the end.
+    /// Where there may be something to read; it is left to the exchange at the end.
     incoming: Option<Incoming>,
     /// Nobody has read anything yet, and the client may wait for a 100 until somebody does.
     unasked: bool,
@@ -44,14 +44,13 @@ pub struct Body {
 
 impl Body {
     pub(crate) fn new(
-        incoming: Incoming,
+        incoming: Option<Incoming>,
         clock: Rc<Clock>,
         exchange: Rc<Exchange>,
         expectation: bool,
     ) -> Self {
-        clock.body_open(!incoming.is_end_stream());
+        clock.body_open(incoming.as_ref().is_some_and(|incoming| !incoming.is_end_stream()));
         let limit = exchange.body_limit();
-        let incoming = Some(incoming);
         let unasked = expectation;
         Self { incoming, unasked, trailers: false, clock, exchange, limit, read: 0 }
     }
@@ -388,17 +387,47 @@ impl http_body::Body for ResponseBody {
     }
 }
 
-/// A response's body on its way to hyper: counted, and its end noticed.
+/// A response's body on its way to the client: counted, and its end noticed.
 #[derive(Debug)]
 pub(crate) struct Sending {
     body: ResponseBody,
+    /// What was taken of it and not used.
+    ahead: Option<Option<Result<Frame<Chunk>, Error>>>,
     exchange: Rc<Exchange>,
     clock: Rc<Clock>,
 }
 
 impl Sending {
     pub(crate) fn new(body: ResponseBody, exchange: Rc<Exchange>, clock: Rc<Clock>) -> Self {
-        Self { body, exchange, clock }
+        Self { body, ahead: None, exchange, clock }
+    }
+
+    /// Its length, where that is known and not above a limit. What the kernel sends by itself is left out.
+    pub(crate) fn is_within(&self, limit: u64) -> Option<u64> {
+        let by_kernel = matches!(self.body, ResponseBody::File(_) | ResponseBody::Parts(_));
+        self.body.size_hint().exact().filter(|length| !by_kernel && *length <= limit)
+    }
+
+    /// All of it, where it is there at once. It has this length.
+    pub(crate) fn whole(&mut self, cx: &mut Context<'_>, length: u64) -> Option<Bytes> {
+        if length == 0 {
+            return Some(Bytes::new());
+        }
+        match Pin::new(&mut *self).poll_frame(cx) {
+            Poll::Pending => None,
+            Poll::Ready(frame) => match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(Chunk::Bytes(bytes)))) if bytes.len() as u64 == length => Some(bytes),
+                Some(Ok(Ok(chunk))) => self.put_back(Some(Ok(Frame::data(chunk)))),
+                Some(Ok(Err(frame))) => self.put_back(Some(Ok(frame))),
+                Some(Err(error)) => self.put_back(Some(Err(error))),
+                None => self.put_back(None),
+            },
+        }
+    }
+
+    fn put_back(&mut self, frame: Option<Result<Frame<Chunk>, Error>>) -> Option<Bytes> {
+        self.ahead = Some(frame);
+        None
     }
 }
 
@@ -411,6 +440,9 @@ impl http_body::Body for Sending {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Chunk>, Error>>> {
         let this = self.get_mut();
+        if let Some(frame) = this.ahead.take() {
+            return Poll::Ready(frame);
+        }
         let outgoing = this.clock.outgoing();
         if outgoing.is_enabled()
             && let Some(range) = this.body.next_file()
@@ -434,11 +466,14 @@ impl http_body::Body for Sending {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ahead.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let hint = self.body.size_hint();
+        let Some(Some(Ok(frame))) = &self.ahead else { return hint };
+        let ahead = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+        hint.exact().map_or(hint, |length| SizeHint::with_exact(length + ahead))
     }
 }
 

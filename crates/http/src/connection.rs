@@ -1,7 +1,8 @@
 //! The connection shell: a task per connection that owns the socket.
 //!
-//! hyper holds the socket from the first byte of a head to the end of a response. After a moment of
-//! silence the shell takes it back and parks it, which costs a fifth of what hyper's hold does (`make bench`).
+//! The shell itself speaks what is simple (`direct`). With the first request that is not, hyper gets the
+//! socket. After a moment of silence the shell takes it back and parks it, which costs a fifth of what
+//! hyper's hold does (`make bench`).
 //! The shell keeps the clocks, answers what hyper would refuse without a word, and closes so that
 //! the last answer arrives.
 
@@ -18,11 +19,12 @@ use brim_service::proxy_protocol::BadHeader;
 use brim_service::{Connection, Current, Open, Refused, Stream, Transport, linger};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::StatusCode;
+use http::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::time::sleep;
 
 mod clock;
+mod direct;
 mod h2;
 mod io;
 mod opening;
@@ -32,12 +34,14 @@ pub(crate) use clock::Clock;
 pub(crate) use h2::memory as http2_memory;
 
 use crate::apps::{self, Messages};
+use crate::body::Sending;
 use crate::client::Peer;
 use crate::error::{self, Error, ErrorPages};
 use crate::exchange::{self, End, Exchange, Service};
 use crate::upgrade::Upgraded;
 use crate::worker::HttpWorker;
 use clock::Due;
+use direct::Turn;
 use io::Io;
 
 /// Serves a connection to its end.
@@ -168,13 +172,33 @@ impl Shell {
         .await
     }
 
-    /// Lets hyper speak HTTP until silence, refusal or the end.
-    async fn speak(&self, transport: Transport, rest: Bytes) -> Spoken {
+    /// Speaks HTTP/1 until silence, refusal or the end.
+    async fn speak(&self, mut transport: Transport, rest: Bytes) -> Spoken {
+        self.clock.serve_for(self.current.get());
+        match self.speak_directly(&mut transport, rest).await {
+            Turn::Hyper(rest, given) => {
+                // Boxed: most conversations have no use for the room that it takes.
+                Box::pin(self.speak_by_hyper(transport, rest, given)).await
+            }
+            Turn::Silent => Spoken::Silent(transport, Bytes::new()),
+            Turn::Over => Spoken::Over(transport),
+            Turn::Stuck => Spoken::Stuck,
+        }
+    }
+
+    /// Lets hyper speak HTTP/1 until silence, refusal or the end. If a response is given, it is for the
+    /// first request.
+    async fn speak_by_hyper(
+        &self,
+        transport: Transport,
+        rest: Bytes,
+        given: Option<Box<Response<Sending>>>,
+    ) -> Spoken {
         let worker = self.current.get();
         let _conversation = worker.begin_conversation();
-        self.clock.serve_for(worker.clone());
         let io = TokioIo::new(Io::new(transport, rest, self.clock.clone()));
-        let service = Service::new(self.current.clone(), self.clock.clone(), self.peer.clone());
+        let (clock, peer) = (self.clock.clone(), self.peer.clone());
+        let service = Service::new(self.current.clone(), clock, peer, given);
         let mut hyper = worker.protocol.serve_connection(io, service);
         let uri_limit = worker.limits.uri;
         drop(worker);

@@ -400,11 +400,18 @@ pub(crate) struct Service {
     current: Current<HttpWorker>,
     clock: Rc<Clock>,
     peer: Peer,
+    /// The response to the first request, if that was answered before.
+    given: Cell<Option<Box<http::Response<Sending>>>>,
 }
 
 impl Service {
-    pub(crate) fn new(current: Current<HttpWorker>, clock: Rc<Clock>, peer: Peer) -> Self {
-        Self { current, clock, peer }
+    pub(crate) fn new(
+        current: Current<HttpWorker>,
+        clock: Rc<Clock>,
+        peer: Peer,
+        given: Option<Box<http::Response<Sending>>>,
+    ) -> Self {
+        Self { current, clock, peer, given: Cell::new(given) }
     }
 }
 
@@ -419,9 +426,13 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Abandoned>>>>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
+        if let Some(given) = self.given.take() {
+            return Box::pin(std::future::ready(Ok(*given)));
+        }
         // The state that is current now answers the whole request, whatever a reload brings.
         let worker = self.current.get();
-        let answer = answer(worker, self.clock.clone(), self.peer.clone(), request);
+        let (head, body) = request.into_parts();
+        let answer = answer(worker, self.clock.clone(), self.peer.clone(), head, Some(body));
         // Not in an `async` block, which would have room for it twice.
         Box::pin(answer)
     }
@@ -432,9 +443,9 @@ pub(crate) fn answer(
     worker: Rc<HttpWorker>,
     clock: Rc<Clock>,
     peer: Peer,
-    request: http::Request<Incoming>,
+    mut head: http::request::Parts,
+    incoming: Option<Incoming>,
 ) -> impl Future<Output = Result<http::Response<Sending>, Abandoned>> + 'static {
-    let (mut head, incoming) = request.into_parts();
     let survey = Survey::of(&head.headers);
     let exchange = Rc::new(Exchange::begin(worker.clone(), &head, &survey, peer));
     clock.begin(exchange.clone(), worker.clone());

@@ -180,6 +180,11 @@ impl Clock {
         !self.body_open.get()
     }
 
+    /// Whether the client has ended its half during this exchange.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.get().is_some()
+    }
+
     /// Whether somebody whose half is ended has waited long enough.
     fn is_gone(&self, now: Instant) -> bool {
         let exchange = self.exchange.borrow();

@@ -64,7 +64,10 @@ fn a_session_ends_after_idle_timeout_and_makes_room() {
 
 #[test]
 fn where_nobody_listens_is_counted_and_the_next_upstream_serves() {
-    let down = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Connected with itself it refuses all others, and nobody else can get its port.
+    let refusing = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let down = refusing.local_addr().unwrap();
+    refusing.connect(down).unwrap();
     let up = UdpSocket::bind("127.0.0.1:0").unwrap();
     up.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let address = up.local_addr().unwrap();

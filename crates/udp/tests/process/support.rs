@@ -217,7 +217,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- the server's standard error:\n{}---", self.log());
+            let counters = std::fs::read_to_string(self.home.path("run/counters"));
+            eprintln!(
+                "--- the server's standard error:\n{}--- its counters: {counters:?}",
+                self.log()
+            );
         }
     }
 }

@@ -37,7 +37,9 @@ impl hyper::service::Service<http::Request<Incoming>> for StreamService {
         like_http1(&mut request);
         let head_only = *request.method() == Method::HEAD;
         let stream = Stream::begin(Rc::new(Clock::new(worker.clone())), self.streams.clone());
-        let answer = exchange::answer(worker, stream.clock.clone(), self.peer.clone(), request);
+        let (head, body) = request.into_parts();
+        let (clock, peer) = (stream.clock.clone(), self.peer.clone());
+        let answer = exchange::answer(worker, clock, peer, head, Some(body));
         Box::pin(async move {
             let mut response = answer.await?;
             let unsent = head_only || bodiless(response.status());

@@ -44,6 +44,10 @@ impl Session {
         };
         let socket = StdSocket::bind(any)?;
         socket.connect(address)?;
+        // The kernel may have given it the port of an upstream on this machine that is down.
+        if address.ip().is_loopback() && socket.local_addr()? == address {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
         let last = Cell::new(Instant::now());

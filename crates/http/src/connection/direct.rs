@@ -1,0 +1,272 @@
+//! What most requests are: a GET with nothing special to it, answered by something short. The shell speaks those
+//! itself, at two thirds of what hyper's general ways cost, and holds no buffer between them. As soon as
+//! there is anything else, hyper goes on from the beginning of that request, and, where an app has answered
+//! it already, with that answer.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use brim_service::Transport;
+use bytes::{Buf, Bytes};
+use http::Response;
+use http::request::Parts;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::Shell;
+use super::clock::Due;
+use crate::body::Sending;
+use crate::exchange::{self, Abandoned};
+
+mod head;
+mod response;
+
+/// The longest head that is tried, in bytes, with all that comes along with it.
+const INPUT: usize = 16 * 1024;
+/// The longest body that is sent without hyper.
+const BODY: u64 = 64 * 1024;
+/// The longest body that goes out in one piece with its head.
+const JOINED: usize = 16 * 1024;
+
+thread_local! {
+    /// What was just read. Nothing of it is left when the thread does something else.
+    static INPUT_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; INPUT]);
+    /// What is just to be written.
+    static OUTPUT_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Why this is over.
+pub(super) enum Turn {
+    /// What comes now is for hyper: these bytes were read of it. If there is a response, it answers the
+    /// first request in them.
+    Hyper(Bytes, Option<Box<Response<Sending>>>),
+    /// The client is silent.
+    Silent,
+    /// For good.
+    Over,
+    /// The client does not take its response.
+    Stuck,
+}
+
+/// A request without a body, and its bytes.
+type Asked = (Parts, Bytes);
+
+impl Shell {
+    /// Answers what is simple, until something else comes, silence or the end. `rest` was read before.
+    pub(super) async fn speak_directly(&self, transport: &mut Transport, mut rest: Bytes) -> Turn {
+        let mut look = pin!(sleep(self.clock.park_after()));
+        loop {
+            let asked = poll_fn(|cx| match self.poll_asked(cx, transport, &mut rest) {
+                Poll::Pending => self.poll_due(cx, look.as_mut()).map(Err),
+                asked => asked,
+            });
+            let (head, bytes) = match asked.await {
+                Ok(asked) => asked,
+                Err(turn) => return turn,
+            };
+            let (clock, peer) = (self.clock.clone(), self.peer.clone());
+            let mut answer = pin!(exchange::answer(self.current.get(), clock, peer, head, None));
+            let mut at_once = true;
+            let answered = poll_fn(|cx| {
+                if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(answered.map_err(|Abandoned| Turn::Over));
+                }
+                at_once = false;
+                if self.poll_ahead(cx, transport, &mut rest).is_ready() {
+                    return Poll::Ready(Err(Turn::Over));
+                }
+                self.poll_due(cx, look.as_mut()).map(Err)
+            });
+            let (head, mut body) = match answered.await {
+                Ok(response) => response.into_parts(),
+                Err(turn) => return turn,
+            };
+            let whole = match body.is_within(BODY) {
+                Some(length) if response::is_plain(&head, length) => {
+                    poll_fn(|cx| Poll::Ready(body.whole(cx, length))).await
+                }
+                _ => None,
+            };
+            let Some(whole) = whole else {
+                let both = [bytes, std::mem::take(&mut rest)].concat();
+                let response = Response::from_parts(head, body);
+                return Turn::Hyper(both.into(), Some(Box::new(response)));
+            };
+            drop(body);
+            let now = if at_once { self.clock.since() } else { Instant::now() };
+            let mut output =
+                Output::new(whole, |length, out| response::write(&head, length, now, out));
+            let written = poll_fn(|cx| match self.poll_write(cx, transport, &mut output) {
+                Poll::Pending => self.poll_due(cx, look.as_mut()).map(Err),
+                Poll::Ready(written) => Poll::Ready(written.map_err(|_| Turn::Over)),
+            });
+            if let Err(turn) = written.await {
+                return turn;
+            }
+            if self.clock.closes() {
+                return Turn::Over;
+            }
+        }
+    }
+
+    /// The next request.
+    fn poll_asked(
+        &self,
+        cx: &mut Context<'_>,
+        transport: &mut Transport,
+        rest: &mut Bytes,
+    ) -> Poll<Result<Asked, Turn>> {
+        if !rest.is_empty() {
+            let whole = std::mem::take(rest);
+            return Poll::Ready(match head::plain_get(&whole) {
+                Some((head, bytes)) => {
+                    *rest = whole.slice(bytes.len()..);
+                    Ok((head, bytes))
+                }
+                None => Err(Turn::Hyper(whole, None)),
+            });
+        }
+        poll_input(cx, transport, |input| match input {
+            Ok([]) | Err(_) => Err(Turn::Over),
+            Ok(input) => match head::plain_get(input) {
+                Some((head, bytes)) => {
+                    *rest = Bytes::copy_from_slice(input.get(bytes.len()..).unwrap_or_default());
+                    Ok((head, bytes))
+                }
+                None => Err(Turn::Hyper(Bytes::copy_from_slice(input), None)),
+            },
+        })
+    }
+
+    /// While an answer is made: the client may send its next request meanwhile, or end its half. Ready when the
+    /// connection is broken.
+    fn poll_ahead(
+        &self,
+        cx: &mut Context<'_>,
+        transport: &mut Transport,
+        rest: &mut Bytes,
+    ) -> Poll<()> {
+        while rest.is_empty() && !self.clock.is_ended() {
+            if ready!(transport.poll_readable(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            let came = poll_input(cx, transport, |input| input.map(Bytes::copy_from_slice));
+            match ready!(came) {
+                Ok(came) if came.is_empty() => drop(self.clock.hides_end(cx)),
+                Ok(came) => *rest = came,
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Writes a response and ends its exchange.
+    fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        transport: &mut Transport,
+        output: &mut Output,
+    ) -> Poll<io::Result<()>> {
+        let before = transport.written();
+        let written = output.poll_write(cx, transport);
+        if written.is_pending() && transport.written() == before {
+            self.clock.write_blocks();
+        } else {
+            self.clock.write_goes();
+        }
+        ready!(written)?;
+        self.clock.flushed(cx);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when it is time to give up.
+    fn poll_due(&self, cx: &mut Context<'_>, mut look: Pin<&mut Sleep>) -> Poll<Turn> {
+        loop {
+            ready!(look.as_mut().poll(cx));
+            let now = Instant::now();
+            match self.clock.due(now) {
+                Due::Wait(time) => look.as_mut().reset((now + time).into()),
+                Due::Park => return Poll::Ready(Turn::Silent),
+                Due::WriteTimeout => return Poll::Ready(Turn::Stuck),
+                Due::Gone | Due::HeadTimeout => return Poll::Ready(Turn::Over),
+            }
+        }
+    }
+}
+
+/// Reads what has come, and has it looked at.
+fn poll_input<T>(
+    cx: &mut Context<'_>,
+    transport: &mut Transport,
+    look_at: impl FnOnce(io::Result<&[u8]>) -> T,
+) -> Poll<T> {
+    INPUT_BUFFER.with_borrow_mut(|input| {
+        let mut input = ReadBuf::new(input);
+        let read = ready!(Pin::new(transport).poll_read(cx, &mut input));
+        Poll::Ready(look_at(read.map(|()| input.filled())))
+    })
+}
+
+/// A response on its way.
+struct Output {
+    /// Its head, and what fits in with it.
+    first: Vec<u8>,
+    written: usize,
+    /// The rest.
+    rest: Bytes,
+}
+
+impl Output {
+    /// `write_head` gets the body's length.
+    fn new(mut body: Bytes, write_head: impl FnOnce(u64, &mut Vec<u8>)) -> Self {
+        let mut first = OUTPUT_BUFFER.take();
+        first.clear();
+        write_head(body.len() as u64, &mut first);
+        if body.len() <= JOINED {
+            first.extend_from_slice(&body);
+            body = Bytes::new();
+        }
+        Self { first, written: 0, rest: body }
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        transport: &mut Transport,
+    ) -> Poll<io::Result<()>> {
+        let mut transport = Pin::new(transport);
+        loop {
+            let first = self.first.get(self.written..).unwrap_or_default();
+            let written = match (first.is_empty(), self.rest.is_empty()) {
+                (true, true) => break,
+                (true, false) => transport.as_mut().poll_write(cx, &self.rest),
+                (false, true) => transport.as_mut().poll_write(cx, first),
+                (false, false) => {
+                    let both = [IoSlice::new(first), IoSlice::new(&self.rest)];
+                    transport.as_mut().poll_write_vectored(cx, &both)
+                }
+            };
+            let count = ready!(written)?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_first = count.min(first.len());
+            self.written += of_first;
+            self.rest.advance(count - of_first);
+        }
+        transport.poll_flush(cx)
+    }
+}
+
+/// The next response on this thread has use for the room.
+impl Drop for Output {
+    fn drop(&mut self) {
+        if self.first.capacity() <= 2 * JOINED {
+            OUTPUT_BUFFER.set(std::mem::take(&mut self.first));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Heads of requests that ask for nothing special.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+use httparse::{ParserConfig, Status};
+
+/// Most header lines.
+const LINES: usize = 100;
+
+/// A GET without a body, by HTTP/1.1, on a connection that stays: its head, and how long that is.
+///
+/// `None` for anything else, be it unusual, malformed, too large or not whole. It is hyper's then, whose
+/// parser this is too, so that nothing is understood in two ways.
+pub(super) fn plain_get(input: &[u8]) -> Option<(Parts, Bytes)> {
+    if !input.starts_with(b"GET /") {
+        return None;
+    }
+    let mut lines = [const { MaybeUninit::uninit() }; LINES];
+    let mut parsed = httparse::Request::new(&mut []);
+    let config = ParserConfig::default();
+    let length = match config.parse_request_with_uninit_headers(&mut parsed, input, &mut lines) {
+        Ok(Status::Complete(length)) if parsed.version == Some(1) => length,
+        _ => return None,
+    };
+    let bytes = Bytes::copy_from_slice(input.get(..length)?);
+    // What was parsed, in the copy.
+    let shared = |part: &[u8]| {
+        let start = part.as_ptr().addr().checked_sub(input.as_ptr().addr())?;
+        (start + part.len() <= length).then(|| bytes.slice(start..start + part.len()))
+    };
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = Method::GET;
+    parts.uri = Uri::from_maybe_shared(shared(parsed.path?.as_bytes())?).ok()?;
+    parts.headers.reserve(parsed.headers.len());
+    for line in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
+        let value = HeaderValue::from_maybe_shared(shared(line.value)?).ok()?;
+        match name {
+            header::CONTENT_LENGTH
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+            | header::EXPECT => return None,
+            header::CONNECTION if !value.as_bytes().eq_ignore_ascii_case(b"keep-alive") => {
+                return None;
+            }
+            _ => parts.headers.append(name, value),
+        };
+    }
+    Some((parts, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_plain(head: &str) -> bool {
+        plain_get(head.as_bytes()).is_some()
+    }
+
+    #[test]
+    fn what_browsers_ask_for_is_plain() {
+        let input = b"GET /a?b=1 HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nCookie: a\r\ncookie: b\r\n\r\nGET /";
+        let (parts, bytes) = plain_get(input).unwrap();
+        assert_eq!((&parts.method, &*parts.uri.to_string()), (&Method::GET, "/a?b=1"));
+        assert_eq!(parts.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(parts.headers["host"], "x");
+        assert_eq!(bytes, input[..input.len() - 5]);
+    }
+
+    #[test]
+    fn anything_else_is_not() {
+        for head in [
+            "",
+            "GET",
+            "GET / HTTP/1.1\r\nHost: x\r\n",
+            "GET / HTTP/1.0\r\nHost: x\r\n\r\n",
+            "GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",
+            "GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n",
+        ] {
+            assert!(!is_plain(head), "{head:?}");
+        }
+        let lines = |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(count));
+        assert!(is_plain(&lines(LINES)) && !is_plain(&lines(LINES + 1)));
+    }
+}

@@ -1,0 +1,177 @@
+//! Responses as bytes.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::response::Parts;
+use http::{StatusCode, Version};
+use httpdate::HttpDate;
+use hyper::ext::ReasonPhrase;
+
+/// Whether there is nothing special to a head whose body has this length: then it is the same for every
+/// client. hyper knows what is to be done about the others.
+pub(super) fn is_plain(head: &Parts, length: u64) -> bool {
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    let told = match (lengths.next(), lengths.next()) {
+        (None, _) => true,
+        (Some(told), None) => told.as_bytes() == itoa::Buffer::new().format(length).as_bytes(),
+        _ => false,
+    };
+    let has_body = !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    told && has_body
+        && !head.status.is_informational()
+        && head.version == Version::HTTP_11
+        && ![CONNECTION, TRAILER, TRANSFER_ENCODING, UPGRADE]
+            .iter()
+            .any(|name| head.headers.contains_key(name))
+}
+
+/// Appends a head as hyper would write it.
+pub(super) fn write(head: &Parts, length: u64, now: Instant, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    match head.extensions.get::<ReasonPhrase>() {
+        None if head.status == StatusCode::OK => out.extend_from_slice(b"200 OK"),
+        reason => {
+            out.extend_from_slice(head.status.as_str().as_bytes());
+            out.push(b' ');
+            let canonical = || head.status.canonical_reason().unwrap_or("<none>").as_bytes();
+            out.extend_from_slice(reason.map_or_else(canonical, |reason| reason.as_bytes()));
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    let (mut told, mut dated) = (false, false);
+    for (name, value) in &head.headers {
+        told |= *name == CONTENT_LENGTH;
+        dated |= *name == DATE;
+        title_case(name.as_str(), out);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if !told {
+        out.extend_from_slice(b"Content-Length: ");
+        out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if !dated {
+        out.extend_from_slice(b"Date: ");
+        DATE_NOW.with_borrow_mut(|date| out.extend_from_slice(date.at(now)));
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn title_case(name: &str, out: &mut Vec<u8>) {
+    let mut begins = true;
+    out.extend(name.bytes().map(|byte| {
+        let byte = if begins { byte.to_ascii_uppercase() } else { byte };
+        begins = byte == b'-';
+        byte
+    }));
+}
+
+thread_local! {
+    static DATE_NOW: RefCell<DateNow> = const { RefCell::new(DateNow { text: Vec::new(), until: None }) };
+}
+
+/// The date as text, for the second that it is.
+struct DateNow {
+    text: Vec<u8>,
+    until: Option<Instant>,
+}
+
+impl DateNow {
+    fn at(&mut self, now: Instant) -> &[u8] {
+        if self.until.is_none_or(|until| until <= now) {
+            let time = SystemTime::now();
+            let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let rest = Duration::from_nanos((1_000_000_000 - since.subsec_nanos()).into());
+            self.until = Some(now + rest);
+            self.text = HttpDate::from(time).to_string().into_bytes();
+        }
+        &self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Response};
+
+    use super::*;
+
+    fn head(headers: &[(&'static str, &'static str)]) -> Parts {
+        let (mut parts, ()) = Response::new(()).into_parts();
+        headers.iter().for_each(|(name, value)| {
+            parts.headers.append(*name, HeaderValue::from_static(value));
+        });
+        parts
+    }
+
+    fn written(head: &Parts, length: u64) -> String {
+        let mut out = Vec::new();
+        write(head, length, Instant::now(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_head_has_what_the_app_says_its_length_and_the_date() {
+        let text = written(&head(&[("server", "x"), ("x-a-b", "1"), ("x-a-b", "2")]), 12);
+        let (before, date) = text.split_once("Date: ").unwrap();
+        let expected =
+            "HTTP/1.1 200 OK\r\nServer: x\r\nX-A-B: 1\r\nX-A-B: 2\r\nContent-Length: 12\r\n";
+        assert_eq!(before, expected);
+        let date = httpdate::parse_http_date(date.strip_suffix("\r\n\r\n").unwrap()).unwrap();
+        let age = SystemTime::now().duration_since(date).unwrap();
+        assert!(age < Duration::from_secs(3), "{age:?}");
+    }
+
+    #[test]
+    fn what_the_app_says_of_length_and_date_stands() {
+        let text = written(&head(&[("date", "long ago"), ("content-length", "3")]), 3);
+        assert_eq!(text, "HTTP/1.1 200 OK\r\nDate: long ago\r\nContent-Length: 3\r\n\r\n");
+    }
+
+    #[test]
+    fn reasons_are_those_of_the_app_or_the_usual_ones() {
+        let mut head = head(&[]);
+        head.status = StatusCode::NOT_FOUND;
+        assert!(written(&head, 0).starts_with("HTTP/1.1 404 Not Found\r\n"));
+        head.status = StatusCode::from_u16(599).unwrap();
+        assert!(written(&head, 0).starts_with("HTTP/1.1 599 <none>\r\n"));
+        head.extensions.insert(ReasonPhrase::from_static(b"So It Is"));
+        assert!(written(&head, 0).starts_with("HTTP/1.1 599 So It Is\r\n"));
+    }
+
+    #[test]
+    fn the_date_is_made_once_a_second() {
+        let mut date = DateNow { text: Vec::new(), until: None };
+        let now = Instant::now();
+        let first = date.at(now).to_vec();
+        date.text = b"x".to_vec();
+        assert_eq!(date.at(now), b"x");
+        assert_ne!(date.at(now + Duration::from_secs(1)), b"x");
+        assert_eq!(first.len(), "Sun, 06 Nov 1994 08:49:37 GMT".len());
+    }
+
+    #[test]
+    fn special_heads_are_not_plain() {
+        assert!(is_plain(&head(&[]), 3) && is_plain(&head(&[("content-length", "3")]), 3));
+        for headers in [
+            [("content-length", "4"), ("x", "")],
+            [("content-length", "03"), ("x", "")],
+            [("content-length", "3"), ("content-length", "3")],
+            [("connection", "close"), ("x", "")],
+            [("transfer-encoding", "chunked"), ("x", "")],
+            [("trailer", "x"), ("x", "")],
+            [("upgrade", "x"), ("x", "")],
+        ] {
+            assert!(!is_plain(&head(&headers), 3), "{headers:?}");
+        }
+        for status in [101, 103, 204, 304] {
+            let mut head = head(&[]);
+            head.status = StatusCode::from_u16(status).unwrap();
+            assert!(!is_plain(&head, 0), "{status}");
+        }
+    }
+}
