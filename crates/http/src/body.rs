@@ -391,11 +391,14 @@ impl http_body::Body for ResponseBody {
 #[derive(Debug)]
 pub(crate) struct Sending {
     body: ResponseBody,
-    /// What was taken of it and not used.
-    ahead: Option<Option<Result<Frame<Chunk>, Error>>>,
+    /// What was taken of it and not used: seldom anything.
+    ahead: Option<Box<Ahead>>,
     exchange: Rc<Exchange>,
     clock: Rc<Clock>,
 }
+
+/// A frame, or the end.
+type Ahead = Option<Result<Frame<Chunk>, Error>>;
 
 impl Sending {
     pub(crate) fn new(body: ResponseBody, exchange: Rc<Exchange>, clock: Rc<Clock>) -> Self {
@@ -425,8 +428,8 @@ impl Sending {
         }
     }
 
-    fn put_back(&mut self, frame: Option<Result<Frame<Chunk>, Error>>) -> Option<Bytes> {
-        self.ahead = Some(frame);
+    fn put_back(&mut self, frame: Ahead) -> Option<Bytes> {
+        self.ahead = Some(Box::new(frame));
         None
     }
 }
@@ -441,7 +444,7 @@ impl http_body::Body for Sending {
     ) -> Poll<Option<Result<Frame<Chunk>, Error>>> {
         let this = self.get_mut();
         if let Some(frame) = this.ahead.take() {
-            return Poll::Ready(frame);
+            return Poll::Ready(*frame);
         }
         let outgoing = this.clock.outgoing();
         if outgoing.is_enabled()
@@ -471,7 +474,7 @@ impl http_body::Body for Sending {
 
     fn size_hint(&self) -> SizeHint {
         let hint = self.body.size_hint();
-        let Some(Some(Ok(frame))) = &self.ahead else { return hint };
+        let Some(Some(Ok(frame))) = self.ahead.as_deref() else { return hint };
         let ahead = frame.data_ref().map_or(0, |data| data.remaining() as u64);
         hint.exact().map_or(hint, |length| SizeHint::with_exact(length + ahead))
     }

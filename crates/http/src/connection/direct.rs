@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use brim_service::Transport;
 use bytes::{Buf, Bytes};
-use http::Response;
 use http::request::Parts;
+use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
@@ -52,20 +52,18 @@ pub(super) enum Turn {
     Stuck,
 }
 
-/// A request without a body, and its bytes.
-type Asked = (Parts, Bytes);
-
 impl Shell {
     /// Answers what is simple, until something else comes, silence or the end. `rest` was read before.
     pub(super) async fn speak_directly(&self, transport: &mut Transport, mut rest: Bytes) -> Turn {
         let mut look = pin!(sleep(self.clock.park_after()));
         loop {
-            let asked = poll_fn(|cx| match self.poll_asked(cx, transport, &mut rest) {
+            let (mut head, ()) = Request::new(()).into_parts();
+            let asked = poll_fn(|cx| match self.poll_asked(cx, transport, &mut rest, &mut head) {
                 Poll::Pending => self.poll_due(cx, look.as_mut()).map(Err),
                 asked => asked,
             });
-            let (head, bytes) = match asked.await {
-                Ok(asked) => asked,
+            let bytes = match asked.await {
+                Ok(bytes) => bytes,
                 Err(turn) => return turn,
             };
             let (clock, peer) = (self.clock.clone(), self.peer.clone());
@@ -113,29 +111,30 @@ impl Shell {
         }
     }
 
-    /// The next request.
+    /// Waits for the next request; its bytes.
     fn poll_asked(
         &self,
         cx: &mut Context<'_>,
         transport: &mut Transport,
         rest: &mut Bytes,
-    ) -> Poll<Result<Asked, Turn>> {
+        head: &mut Parts,
+    ) -> Poll<Result<Bytes, Turn>> {
         if !rest.is_empty() {
             let whole = std::mem::take(rest);
-            return Poll::Ready(match head::plain_get(&whole) {
-                Some((head, bytes)) => {
+            return Poll::Ready(match head::plain_get(&whole, head) {
+                Some(bytes) => {
                     *rest = whole.slice(bytes.len()..);
-                    Ok((head, bytes))
+                    Ok(bytes)
                 }
                 None => Err(Turn::Hyper(whole, None)),
             });
         }
         poll_input(cx, transport, |input| match input {
             Ok([]) | Err(_) => Err(Turn::Over),
-            Ok(input) => match head::plain_get(input) {
-                Some((head, bytes)) => {
+            Ok(input) => match head::plain_get(input, head) {
+                Some(bytes) => {
                     *rest = Bytes::copy_from_slice(input.get(bytes.len()..).unwrap_or_default());
-                    Ok((head, bytes))
+                    Ok(bytes)
                 }
                 None => Err(Turn::Hyper(Bytes::copy_from_slice(input), None)),
             },

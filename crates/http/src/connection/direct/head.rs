@@ -4,17 +4,18 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 use httparse::{ParserConfig, Status};
 
 /// Most header lines.
 const LINES: usize = 100;
 
-/// A GET without a body, by HTTP/1.1, on a connection that stays: its head, and how long that is.
+/// Reads a GET without a body, by HTTP/1.1, on a connection that stays; its bytes. `head` is fresh.
 ///
 /// `None` for anything else, be it unusual, malformed, too large or not whole. It is hyper's then, whose
 /// parser this is too, so that nothing is understood in two ways.
-pub(super) fn plain_get(input: &[u8]) -> Option<(Parts, Bytes)> {
+// Into `head`, because it is large to be handed on.
+pub(super) fn plain_get(input: &[u8], head: &mut Parts) -> Option<Bytes> {
     if !input.starts_with(b"GET /") {
         return None;
     }
@@ -31,10 +32,9 @@ pub(super) fn plain_get(input: &[u8]) -> Option<(Parts, Bytes)> {
         let start = part.as_ptr().addr().checked_sub(input.as_ptr().addr())?;
         (start + part.len() <= length).then(|| bytes.slice(start..start + part.len()))
     };
-    let (mut parts, ()) = Request::new(()).into_parts();
-    parts.method = Method::GET;
-    parts.uri = Uri::from_maybe_shared(shared(parsed.path?.as_bytes())?).ok()?;
-    parts.headers.reserve(parsed.headers.len());
+    head.method = Method::GET;
+    head.uri = Uri::from_maybe_shared(shared(parsed.path?.as_bytes())?).ok()?;
+    head.headers.reserve(parsed.headers.len());
     for line in parsed.headers.iter() {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
         let value = HeaderValue::from_maybe_shared(shared(line.value)?).ok()?;
@@ -46,24 +46,30 @@ pub(super) fn plain_get(input: &[u8]) -> Option<(Parts, Bytes)> {
             header::CONNECTION if !value.as_bytes().eq_ignore_ascii_case(b"keep-alive") => {
                 return None;
             }
-            _ => parts.headers.append(name, value),
+            _ => head.headers.append(name, value),
         };
     }
-    Some((parts, bytes))
+    Some(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(input: &[u8]) -> Option<(Parts, Bytes)> {
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        let bytes = plain_get(input, &mut head)?;
+        Some((head, bytes))
+    }
+
     fn is_plain(head: &str) -> bool {
-        plain_get(head.as_bytes()).is_some()
+        read(head.as_bytes()).is_some()
     }
 
     #[test]
     fn what_browsers_ask_for_is_plain() {
         let input = b"GET /a?b=1 HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nCookie: a\r\ncookie: b\r\n\r\nGET /";
-        let (parts, bytes) = plain_get(input).unwrap();
+        let (parts, bytes) = read(input).unwrap();
         assert_eq!((&parts.method, &*parts.uri.to_string()), (&Method::GET, "/a?b=1"));
         assert_eq!(parts.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(parts.headers["host"], "x");
