@@ -15,6 +15,7 @@ mod command_line;
 mod compress;
 mod conversation;
 mod counters;
+mod direct;
 mod drain;
 mod echo;
 mod error_pages;
