@@ -157,7 +157,9 @@ fn eventlet() -> io::Result<Server> {
 
 fn socket_proxyd(upstream: SocketAddr) -> io::Result<Server> {
     let address = free_address()?;
-    let mut command = Command::new("systemd-socket-activate");
+    // SIGPIPE is ignored in systemd's services; otherwise a client that leaves its stream ends the server.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' PIPE; exec \"$@\"", "sh", "systemd-socket-activate"]);
     command.args(["--listen", &address.to_string(), "/usr/lib/systemd/systemd-socket-proxyd"]);
     command.args(["--connections-max=10000", &upstream.to_string()]);
     Server::start(&mut command, address)
