@@ -96,7 +96,9 @@ pub(crate) async fn relay(
     let mut down = Half { forgiven: forgiven(What::Read), ..Half::default() };
     poll_fn(|cx| {
         let up_over = up.poll(cx, client, other, &counts.up)?.is_ready();
+        down.last = up_over;
         let down_over = down.poll(cx, other, client, &counts.down)?.is_ready();
+        up.last = down_over;
         match down_over && (up_over || until == Until::Other) {
             true => Poll::Ready(Ok(())),
             false => Poll::Pending,
@@ -124,6 +126,8 @@ struct Half {
     pipe: Option<Pipe>,
     /// So much came at once the last time that the kernel had better move it alone.
     bulk: bool,
+    /// The other direction is over.
+    last: bool,
     /// What is not an error, but the end.
     forgiven: Option<What>,
 }
@@ -208,7 +212,10 @@ impl Half {
         match self.state {
             State::Over => {}
             State::Ended => {
-                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(failed)?;
+                // Of the last direction, closing the socket tells the writer just that.
+                if !self.last || to.socket().is_none() {
+                    ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(failed)?;
+                }
                 self.state = State::Over;
             }
             State::Open => match self.poll_pass(cx, from, to)? {
