@@ -10,7 +10,7 @@ use crate::support::{Client, serve};
 #[test]
 fn an_open_connection_ends_when_its_client_wants_though_it_is_silent() {
     let server = serve("call = echo");
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     client.send("x");
     client.expect("x");
     server.terminate();
@@ -25,7 +25,7 @@ fn an_open_connection_ends_when_its_client_wants_though_it_is_silent() {
 #[test]
 fn after_drain_timeout_it_is_cut() {
     let server = serve("call = echo\ndrain_timeout = 500ms");
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     client.send("x");
     client.expect("x");
     let start = Instant::now();
@@ -39,7 +39,7 @@ fn after_drain_timeout_it_is_cut() {
 #[test]
 fn after_drain_idle_of_silence_it_is_closed_where_the_section_says_so() {
     let server = serve("call = echo\ndrain_idle = 300ms");
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     client.send("x");
     client.expect("x");
     server.terminate();
@@ -50,7 +50,7 @@ fn after_drain_idle_of_silence_it_is_closed_where_the_section_says_so() {
 #[test]
 fn a_restart_under_load_loses_no_connection() {
     let server = serve("call = echo");
-    let home = server.home.clone();
+    let home = server.home().clone();
     let address = server.address();
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..8)

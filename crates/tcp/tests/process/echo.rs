@@ -5,12 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use crate::support::{Client, Home, serve};
+use crate::support::{Client, home, serve};
 
 #[test]
 fn what_comes_goes_back_and_is_counted_until_the_client_has_finished() {
     let server = serve("call = echo");
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     for text in ["one", "two\n", "\0\r\n"] {
         client.send(text);
         client.expect(text);
@@ -25,7 +25,7 @@ fn what_comes_goes_back_and_is_counted_until_the_client_has_finished() {
 #[test]
 fn the_older_name_is_known_and_the_chunk_may_be_small() {
     let server = serve("call = brim.tcp_echo.TCPEcho\nchunk_read = 1");
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     client.send("byte by byte");
     client.finish();
     assert_eq!(client.rest(), "byte by byte");
@@ -34,7 +34,7 @@ fn the_older_name_is_known_and_the_chunk_may_be_small() {
 #[test]
 fn more_than_all_buffers_hold_comes_back_whole_once_it_is_read() {
     let server = serve("call = echo");
-    let client = server.client();
+    let client = Client::of(&server);
     let mut sender = client.0.try_clone().unwrap();
     let sent: Vec<u8> = (0..8_000_000_u32).map(|n| (n % 251) as u8).collect();
     let expected = sent.clone();
@@ -59,7 +59,7 @@ fn ipv4_ipv6_and_unix_sockets_are_served_by_one_section() {
     let unix = UnixListener::bind(&path).unwrap();
     let addresses = [&four, &six].map(|listener| listener.local_addr().unwrap());
     let listen = format!("{} {} unix:{}", addresses[0], addresses[1], path.display());
-    let home = Home::new(&format!("listen = {listen}\ncall = echo"));
+    let home = home(&format!("listen = {listen}\ncall = echo"));
     let server = home.start_with(vec![six.into(), unix.into(), four.into()]);
     for address in addresses {
         let mut client = Client::new(TcpStream::connect(address).unwrap());
@@ -79,7 +79,7 @@ fn ipv4_ipv6_and_unix_sockets_are_served_by_one_section() {
 #[test]
 fn without_systemd_it_opens_its_listeners_itself() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let home = Home::new(&format!("listen = {free}\ncall = echo"));
+    let home = home(&format!("listen = {free}\ncall = echo"));
     let _server = home.start_with(Vec::new());
     let mut client = Client::new(TcpStream::connect(free).unwrap());
     client.send("hello");

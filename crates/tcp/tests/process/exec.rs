@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{eventually, serve};
+use crate::support::{Client, eventually, serve};
 
 /// A section that runs a shell script, which it has as its argument.
 fn script(text: &str, keys: &str) -> (tempfile::TempDir, String) {
@@ -22,7 +22,7 @@ fn runs(pid: &str) -> bool {
 #[test]
 fn a_program_has_the_connection_as_its_input_and_output() {
     let server = serve("call = exec\nexec = /bin/cat");
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     client.send("hello");
     client.expect("hello");
     client.finish();
@@ -37,7 +37,7 @@ fn a_program_has_the_connection_as_its_input_and_output() {
 fn the_end_of_the_program_is_the_end_of_the_connection_and_all_that_it_said_arrives() {
     let (_folder, keys) = script("seq 1 100000", "");
     let server = serve(&keys);
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     // Nobody reads this.
     client.send("unread ".repeat(2000));
     let said = client.rest();
@@ -51,7 +51,7 @@ fn it_hears_who_the_client_is_and_nothing_that_systemd_says_to_the_server() {
     let (_folder, keys) =
         script("env; pwd; cat", "environment = 'GREETING=hello you' OTHER=\ndirectory = /tmp");
     let server = serve(&keys);
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     let local = client.0.local_addr().unwrap();
     client.finish();
     let said = client.rest();
@@ -68,7 +68,7 @@ fn it_hears_who_the_client_is_and_nothing_that_systemd_says_to_the_server() {
 fn what_it_complains_of_is_in_the_log_and_not_sent() {
     let (_folder, keys) = script("echo complaint >&2; echo answer; exit 3", "");
     let server = serve(&keys);
-    assert_eq!(server.client().rest(), "answer\n");
+    assert_eq!(Client::of(&server).rest(), "answer\n");
     server.logs("complaint");
     server.saves("program_failed_count", 1);
 }
@@ -78,7 +78,7 @@ fn a_program_is_ended_with_its_connection_and_so_are_its_children() {
     // It would not notice by itself.
     let (_folder, keys) = script("sleep 1000 & echo $$ $!; wait", "");
     let server = serve(&keys);
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
         let mut byte = [0];
@@ -102,7 +102,7 @@ fn one_that_ignores_the_request_to_end_is_killed() {
     let (_folder, keys) =
         script("trap '' TERM; echo $$; while :; do sleep 0.1; done", "client_timeout = 300ms");
     let server = serve(&keys);
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     let pid = client.rest();
     assert!(Path::new("/proc").join(pid.trim()).exists());
     eventually("its end", || (!runs(pid.trim())).then_some(()));
@@ -113,17 +113,17 @@ fn one_that_ignores_the_request_to_end_is_killed() {
 #[test]
 fn one_more_than_max_programs_is_sent_away_until_another_one_ends() {
     let server = serve("call = exec\nexec = /bin/cat\nmax_programs = 2");
-    let mut clients: Vec<_> = (0..2).map(|_| server.client()).collect();
+    let mut clients: Vec<_> = (0..2).map(|_| Client::of(&server)).collect();
     for client in &mut clients {
         client.send("x");
         client.expect("x");
     }
-    server.client().is_closed();
+    Client::of(&server).is_closed();
     server.saves("program_refused_count", 1);
     server.logs("max_programs run");
     drop(clients.pop());
     eventually("room", || {
-        let mut client = server.client();
+        let mut client = Client::of(&server);
         let echo = std::io::Write::write_all(&mut client.0, b"y")
             .and_then(|()| std::io::Read::read_exact(&mut client.0, &mut [0]));
         echo.ok()
@@ -137,12 +137,12 @@ fn a_program_that_does_not_start_costs_only_its_client() {
     std::fs::copy("/bin/cat", &path).unwrap();
     let server = serve(&format!("call = exec\nexec = {}", path.display()));
     std::fs::remove_file(&path).unwrap();
-    server.client().is_reset();
+    Client::of(&server).is_reset();
     server.logs("the program does not start");
     server.saves("program_failed_count", 1);
     std::fs::copy("/bin/cat", &path).unwrap();
     std::thread::sleep(Duration::from_millis(20));
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     client.send("x");
     client.expect("x");
 }

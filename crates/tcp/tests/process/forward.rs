@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use crate::support::{Client, Home, Server, serve};
+use crate::support::{Client, Server, home, serve};
 
 /// An upstream, and the server in front of it.
 fn before_an_upstream(keys: &str) -> (TcpListener, Server) {
@@ -30,7 +30,7 @@ fn nobody() -> (socket2::Socket, std::net::SocketAddr) {
 fn bytes_go_both_ways_and_either_side_may_end_first() {
     let (upstream, server) = before_an_upstream("");
     for client_first in [true, false] {
-        let mut client = server.client();
+        let mut client = Client::of(&server);
         let mut other = accepted(&upstream);
         client.send("question");
         other.expect("question");
@@ -52,7 +52,7 @@ fn bytes_go_both_ways_and_either_side_may_end_first() {
 #[test]
 fn much_goes_through_whole_in_both_directions_at_once() {
     let (upstream, server) = before_an_upstream("");
-    let client = server.client();
+    let client = Client::of(&server);
     let other = accepted(&upstream);
     let send = |client: &Client, seed: u32| {
         let mut stream = client.0.try_clone().unwrap();
@@ -84,13 +84,13 @@ fn much_goes_through_whole_in_both_directions_at_once() {
 #[test]
 fn a_reset_of_one_side_is_a_reset_of_the_other() {
     let (upstream, server) = before_an_upstream("");
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     let mut other = accepted(&upstream);
     client.send("x");
     other.expect("x");
     other.reset();
     client.is_reset();
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     let mut other = accepted(&upstream);
     client.send("x");
     other.expect("x");
@@ -105,7 +105,7 @@ fn an_upstream_may_be_a_unix_socket_or_a_name() {
     let path = folder.path().join("up.sock");
     let unix = UnixListener::bind(&path).unwrap();
     let server = serve(&format!("call = forward\nupstream = unix:{}", path.display()));
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     let (mut other, _) = unix.accept().unwrap();
     client.send("to a path");
     client.finish();
@@ -116,7 +116,7 @@ fn an_upstream_may_be_a_unix_socket_or_a_name() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = upstream.local_addr().unwrap().port();
     let server = serve(&format!("call = forward\nupstream = localhost:{port}"));
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     let mut other = accepted(&upstream);
     client.send("by name");
     other.expect("by name");
@@ -127,7 +127,7 @@ fn a_client_is_reset_and_counted_when_no_upstream_takes_connections() {
     let ((_one, down), (_two, too)) = (nobody(), nobody());
     let server = serve(&format!("call = forward\nupstream = {down} {too}\nmax_fails = 2"));
     for _ in 0..2 {
-        server.client().is_reset();
+        Client::of(&server).is_reset();
     }
     server.saves("upstream_failed_count", 4);
     server.saves("unserved_count", 2);
@@ -147,7 +147,7 @@ fn the_next_upstream_serves_while_one_is_down_and_the_first_again_when_it_is_bac
         up.local_addr().unwrap()
     ));
     for _ in 0..4 {
-        let mut client = server.client();
+        let mut client = Client::of(&server);
         accepted(&up).send("up");
         client.expect("up");
     }
@@ -155,7 +155,7 @@ fn the_next_upstream_serves_while_one_is_down_and_the_first_again_when_it_is_bac
     down.listen(16).unwrap();
     down.set_nonblocking(true).unwrap();
     crate::support::eventually("a connection to the one that is back", || {
-        let _client = server.client();
+        let _client = Client::of(&server);
         std::thread::sleep(Duration::from_millis(20));
         down.accept().ok()
     });
@@ -167,7 +167,7 @@ fn the_upstream_with_the_fewest_connections_is_next() {
     let upstreams: Vec<_> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let list: Vec<_> = upstreams.iter().map(|up| up.local_addr().unwrap().to_string()).collect();
     let server = serve(&format!("call = forward\nupstream = {}", list.join(" ")));
-    let clients: Vec<_> = (0..6).map(|_| server.client()).collect();
+    let clients: Vec<_> = (0..6).map(|_| Client::of(&server)).collect();
     for upstream in &upstreams {
         for _ in 0..3 {
             drop(accepted(upstream));
@@ -184,7 +184,7 @@ fn connect_timeout_bounds_an_upstream_that_does_not_answer() {
     let _first = TcpStream::connect(address).unwrap();
     let server = serve(&format!("call = forward\nupstream = {address}\nconnect_timeout = 300ms"));
     let start = std::time::Instant::now();
-    server.client().is_reset();
+    Client::of(&server).is_reset();
     assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
     server.saves("unserved_count", 1);
 }
@@ -192,7 +192,7 @@ fn connect_timeout_bounds_an_upstream_that_does_not_answer() {
 #[test]
 fn a_connection_that_is_silent_in_both_directions_is_closed() {
     let (upstream, server) = before_an_upstream("idle_timeout = 600ms\nclient_timeout = 50ms");
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     let mut other = accepted(&upstream);
     for _ in 0..5 {
         std::thread::sleep(Duration::from_millis(200));
@@ -213,12 +213,12 @@ fn an_upstream_hears_by_a_header_who_the_client_is() {
         let behind = serve(&format!(
             "call = forward\nupstream = {address}\nproxy_protocol = yes\nsend_proxy_protocol = v1"
         ));
-        let front = Home::new(&format!(
+        let front = home(&format!(
             "call = forward\nupstream = {}\nsend_proxy_protocol = {version}",
             behind.address()
         ));
         let front = front.start();
-        let mut client = front.client();
+        let mut client = Client::of(&front);
         client.send("hello");
         let mut other = accepted(&upstream);
         let of_client = client.0.local_addr().unwrap();
@@ -235,10 +235,10 @@ fn an_upstream_hears_by_a_header_who_the_client_is() {
 #[test]
 fn a_connection_without_the_header_that_is_wanted_is_closed_and_counted() {
     let (_upstream, server) = before_an_upstream("proxy_protocol = yes\nhandshake_timeout = 500ms");
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     client.send("GET / HTTP/1.1\r\n\r\n");
     assert!(matches!(client.0.read(&mut [0]), Ok(0) | Err(_)));
-    let mut silent = server.client();
+    let mut silent = Client::of(&server);
     silent.is_closed();
     server.saves("proxy_protocol_refused_count", 2);
 }

@@ -1,12 +1,12 @@
 //! The documented app of one's own, `examples/hello.rs`, whole.
 
-use crate::support::{Home, example};
+use crate::support::{Client, example};
 
 #[test]
 fn it_greets_by_name_and_counts() {
-    let home = Home::of(example("hello-tcp"), "call = hello\ngreeting = Hello");
+    let home = example("hello-tcp", "call = hello\ngreeting = Hello");
     let server = home.start();
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     client.expect("Who are you?\n");
     client.send("World\n");
     assert_eq!(client.rest(), "Hello World!\n");
@@ -16,9 +16,9 @@ fn it_greets_by_name_and_counts() {
 
 #[test]
 fn its_last_words_arrive_though_the_client_goes_on_sending() {
-    let home = Home::of(example("hello-tcp"), "call = hello\ngreeting = Hello");
+    let home = example("hello-tcp", "call = hello\ngreeting = Hello");
     let server = home.start();
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     client.expect("Who are you?\n");
     client.send(format!("{}{}", "x".repeat(100), "unread ".repeat(1000)));
     assert_eq!(client.rest(), format!("Hello {}!\n", "x".repeat(100)));
@@ -26,7 +26,7 @@ fn its_last_words_arrive_though_the_client_goes_on_sending() {
 
 #[test]
 fn it_does_not_start_without_a_greeting_and_names_the_line() {
-    let home = Home::of(example("hello-tcp"), "call = hello");
+    let home = example("hello-tcp", "call = hello");
     let problems = home.check();
     let line = format!("{}:1: [tcp] greeting: must be set", home.config().display());
     assert!(problems.contains(&line), "{problems}");
@@ -34,14 +34,14 @@ fn it_does_not_start_without_a_greeting_and_names_the_line() {
 
 #[test]
 fn a_reload_without_a_greeting_is_refused_and_the_old_one_greets_on() {
-    let home = Home::of(example("hello-tcp"), "call = hello\ngreeting = Hello");
+    let home = example("hello-tcp", "call = hello\ngreeting = Hello");
     let server = home.start();
     home.configure("call = hello");
     let notice = server.reload();
     assert!(notice.contains("reload refused") && notice.contains("[tcp] greeting"), "{notice}");
     home.configure("call = hello\ngreeting = Good day,");
     server.reload();
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     client.expect("Who are you?\n");
     client.send("World\n");
     assert_eq!(client.rest(), "Good day, World!\n");

@@ -8,8 +8,8 @@ use crate::support::{Client, serve};
 #[test]
 fn a_silent_client_is_closed_after_client_timeout_and_one_that_speaks_is_not() {
     let server = serve("call = echo\nclient_timeout = 500ms");
-    let mut silent = server.client();
-    let mut speaks = server.client();
+    let mut silent = Client::of(&server);
+    let mut speaks = Client::of(&server);
     let start = Instant::now();
     for _ in 0..6 {
         std::thread::sleep(Duration::from_millis(150));
@@ -26,7 +26,7 @@ fn a_silent_client_is_closed_after_client_timeout_and_one_that_speaks_is_not() {
 #[test]
 fn a_client_that_does_not_read_is_closed_too() {
     let server = serve("call = echo\nclient_timeout = 500ms");
-    let client = server.client();
+    let client = Client::of(&server);
     client.0.set_nonblocking(true).unwrap();
     let mut sent = 0;
     let piece = vec![7; 64 * 1024];
@@ -44,7 +44,7 @@ fn a_client_that_does_not_read_is_closed_too() {
 #[test]
 fn zero_is_for_ever() {
     let server = serve("call = echo\nclient_timeout = 0");
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     std::thread::sleep(Duration::from_millis(500));
     client.send("x");
     client.expect("x");
@@ -54,15 +54,15 @@ fn zero_is_for_ever() {
 #[test]
 fn one_more_than_connections_per_client_is_closed() {
     let server = serve("call = echo\nconnections_per_client = 3");
-    let mut clients: Vec<_> = (0..3).map(|_| server.client()).collect();
+    let mut clients: Vec<_> = (0..3).map(|_| Client::of(&server)).collect();
     for client in &mut clients {
         client.send("x");
         client.expect("x");
     }
-    assert!(matches!(server.client().0.read(&mut [0]), Ok(0) | Err(_)));
+    assert!(matches!(Client::of(&server).0.read(&mut [0]), Ok(0) | Err(_)));
     clients.pop();
     crate::support::eventually("room", || {
-        let mut client = server.client();
+        let mut client = Client::of(&server);
         let echo = std::io::Write::write_all(&mut client.0, b"y")
             .and_then(|()| client.0.read_exact(&mut [0]));
         echo.ok()
@@ -72,12 +72,12 @@ fn one_more_than_connections_per_client_is_closed() {
 #[test]
 fn beyond_concurrent_per_worker_clients_wait_until_there_is_room() {
     let server = serve("call = echo\nconcurrent_per_worker = 2");
-    let mut clients: Vec<Client> = (0..2).map(|_| server.client()).collect();
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::of(&server)).collect();
     for client in &mut clients {
         client.send("x");
         client.expect("x");
     }
-    let mut third = server.client();
+    let mut third = Client::of(&server);
     third.send("y");
     third.0.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     assert!(third.0.read(&mut [0]).is_err(), "nobody has time for it");

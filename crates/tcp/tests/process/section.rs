@@ -1,9 +1,9 @@
 //! What is wrong with a section is said with file, line and key.
 
-use crate::support::Home;
+use crate::support::home;
 
 fn problems(keys: &str) -> String {
-    let home = Home::new(keys);
+    let home = home(keys);
     let config = home.config().display().to_string();
     home.check().replace(&config, "brim.conf")
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::support::{Home, Server};
+use crate::support::{Client, Server, home};
 
 /// A server for `localhost` with a certificate that signs itself.
 fn serve_tls(keys: &str) -> Server {
-    let home = Home::new("call = echo");
+    let home = home("call = echo");
     let key = KeyPair::generate().unwrap();
     let certificate =
         CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -29,7 +29,7 @@ fn serve_tls(keys: &str) -> Server {
 fn heard(server: &Server, says: &str) -> String {
     let mut openssl = Command::new("openssl");
     openssl.args(["s_client", "-quiet", "-verify_return_error", "-servername", "localhost"]);
-    openssl.arg("-CAfile").arg(server.home.path("crt"));
+    openssl.arg("-CAfile").arg(server.home().path("crt"));
     openssl.arg("-connect").arg(server.address().to_string());
     openssl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut openssl = openssl.spawn().unwrap();
@@ -54,7 +54,7 @@ fn what_is_no_handshake_costs_only_its_sender() {
     let server = serve_tls("call = echo\nhandshake_timeout = 500ms");
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 64], b"\x16\x03\x01\xff\xff\0\0", b"\x16"]
     {
-        let mut client = server.client();
+        let mut client = Client::of(&server);
         client.send(garbage);
         let mut answer = Vec::new();
         // An alert perhaps, and then the end.
@@ -62,7 +62,7 @@ fn what_is_no_handshake_costs_only_its_sender() {
         assert!(answer.len() < 64);
     }
     // Neither does silence.
-    assert_eq!(server.client().rest(), "");
+    assert_eq!(Client::of(&server).rest(), "");
     server.saves("tls_failed_count", 5);
     assert_eq!(heard(&server, "still there\n"), "still there\n");
 }
@@ -80,7 +80,7 @@ fn a_program_and_an_upstream_are_reached_through_tls() {
 #[test]
 fn a_client_that_goes_without_a_word_is_no_failure_of_others() {
     let server = serve_tls("call = echo");
-    let mut client = server.client();
+    let mut client = Client::of(&server);
     client.send(b"\x16\x03\x01");
     client.reset();
     server.saves("tls_failed_count", 1);

@@ -3,12 +3,12 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 
-use crate::support::{Client, Home, PATIENCE, serve};
+use crate::support::{Client, PATIENCE, home, serve};
 
 #[test]
 fn what_comes_goes_back_empty_datagrams_too_and_is_counted() {
     let server = serve("call = brim.udp_echo.UDPEcho");
-    let client = server.client();
+    let client = Client::of(&server);
     for text in ["one", "", "two\n"] {
         client.send(text);
         client.expect(text);
@@ -20,7 +20,7 @@ fn what_comes_goes_back_empty_datagrams_too_and_is_counted() {
 #[test]
 fn many_at_once_come_back_each_to_its_own_and_in_order() {
     let server = serve("call = echo");
-    let clients: Vec<_> = (0..8).map(|_| server.client()).collect();
+    let clients: Vec<_> = (0..8).map(|_| Client::of(&server)).collect();
     for round in 0..20 {
         for (index, client) in clients.iter().enumerate() {
             // Some of one size, some not.
@@ -39,7 +39,7 @@ fn many_at_once_come_back_each_to_its_own_and_in_order() {
 #[test]
 fn large_ones_come_back_though_no_packet_holds_them() {
     let server = serve("call = echo");
-    let client = server.client();
+    let client = Client::of(&server);
     for length in [1400, 1401, 1500, 9000, 65_507] {
         let bytes = vec![b'x'; length];
         client.send(&bytes);
@@ -52,7 +52,7 @@ fn large_ones_come_back_though_no_packet_holds_them() {
 #[test]
 fn one_byte_more_than_max_datagram_size_is_dropped_and_counted() {
     let server = serve("call = echo\nmax_datagram_size = 100");
-    let client = server.client();
+    let client = Client::of(&server);
     client.send("x".repeat(101));
     client.send("x".repeat(100));
     client.expect("x".repeat(100));
@@ -72,7 +72,7 @@ fn the_reply_comes_from_the_address_that_was_asked() {
     six.bind(&"[::]:0".parse::<SocketAddr>().unwrap().into()).unwrap();
     let six = UdpSocket::from(six);
     let ports = [&four, &six].map(|socket| socket.local_addr().unwrap().port());
-    let home = Home::new(&format!("listen = *:{} [::]:{}\ncall = echo", ports[0], ports[1]));
+    let home = home(&format!("listen = *:{} [::]:{}\ncall = echo", ports[0], ports[1]));
     let _server = home.start_with(vec![six.into(), four.into()]);
     // A connected socket hears of nobody else.
     for asked in ["127.0.0.1", "127.0.0.2", "127.9.8.7"] {
@@ -90,7 +90,7 @@ fn unix_sockets_are_served_and_peers_without_a_path_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("server");
     let socket = UnixDatagram::bind(&path).unwrap();
-    let home = Home::new(&format!("listen = unix:{}\ncall = echo", path.display()));
+    let home = home(&format!("listen = unix:{}\ncall = echo", path.display()));
     let server = home.start_with(vec![socket.into()]);
     let unnamed = UnixDatagram::unbound().unwrap();
     unnamed.send_to(b"nobody", &path).unwrap();
@@ -109,7 +109,7 @@ fn unix_sockets_are_served_and_peers_without_a_path_do_no_harm() {
 #[test]
 fn without_systemd_it_opens_its_sockets_itself() {
     let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let home = Home::new(&format!("listen = {free}\ncall = echo"));
+    let home = home(&format!("listen = {free}\ncall = echo"));
     let _server = home.start_with(Vec::new());
     let client = Client::new(free);
     client.send("hello");
@@ -119,10 +119,10 @@ fn without_systemd_it_opens_its_sockets_itself() {
 #[test]
 fn a_reload_changes_the_limit_of_a_socket_that_is_served() {
     let server = serve("call = echo\nmax_datagram_size = 10");
-    let client = server.client();
+    let client = Client::of(&server);
     client.send("a");
     client.expect("a");
-    server.home.configure("call = echo\nmax_datagram_size = 20");
+    server.home().configure("call = echo\nmax_datagram_size = 20");
     server.reload();
     // What waits for the first of them was made before the reload.
     client.send("b");
@@ -133,12 +133,12 @@ fn a_reload_changes_the_limit_of_a_socket_that_is_served() {
 
 #[test]
 fn receive_buffer_holds_also_without_systemd() {
-    let home = Home::new("call = echo\nreceive_buffer = 64K");
-    let size = || socket2::SockRef::from(&home.socket).recv_buffer_size().unwrap();
-    socket2::SockRef::from(&home.socket).set_recv_buffer_size(4096).unwrap();
+    let home = home("call = echo\nreceive_buffer = 64K");
+    let size = || socket2::SockRef::from(home.socket()).recv_buffer_size().unwrap();
+    socket2::SockRef::from(home.socket()).set_recv_buffer_size(4096).unwrap();
     assert!(size() < 64 << 10);
     let server = home.start();
-    let client = server.client();
+    let client = Client::of(&server);
     client.send("x");
     client.expect("x");
     assert!(size() >= 128 << 10, "{}", size());

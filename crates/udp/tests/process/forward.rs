@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use crate::support::{PATIENCE, Server, eventually, serve};
+use crate::support::{Client, PATIENCE, Server, eventually, serve};
 
 /// An upstream, and the server in front of it.
 fn before_an_upstream(keys: &str) -> (UdpSocket, Server) {
@@ -22,7 +22,7 @@ fn heard(upstream: &UdpSocket) -> (String, SocketAddr) {
 #[test]
 fn each_client_has_a_session_of_its_own_and_hears_its_own_answers() {
     let (upstream, server) = before_an_upstream("");
-    let clients: Vec<_> = (0..5).map(|_| server.client()).collect();
+    let clients: Vec<_> = (0..5).map(|_| Client::of(&server)).collect();
     let mut sessions = Vec::new();
     for (index, client) in clients.iter().enumerate() {
         client.send(index.to_string());
@@ -48,7 +48,7 @@ fn each_client_has_a_session_of_its_own_and_hears_its_own_answers() {
 #[test]
 fn a_session_ends_after_idle_timeout_and_makes_room() {
     let (upstream, server) = before_an_upstream("idle_timeout = 400ms\nmax_sessions = 1");
-    let (first, second) = (server.client(), server.client());
+    let (first, second) = (Client::of(&server), Client::of(&server));
     first.send("a");
     let (_, session) = heard(&upstream);
     second.send("no room");
@@ -73,7 +73,7 @@ fn where_nobody_listens_is_counted_and_the_next_upstream_serves() {
     let address = up.local_addr().unwrap();
     let server =
         serve(&format!("call = forward\nupstream = {down} {address}\nfail_timeout = 1min"));
-    let client = server.client();
+    let client = Client::of(&server);
     let from = eventually("a datagram at the one that is up", || {
         client.send("hello");
         up.recv_from(&mut [0; 10]).ok().map(|(_, from)| from)
@@ -83,7 +83,7 @@ fn where_nobody_listens_is_counted_and_the_next_upstream_serves() {
     // The other one rests from now on.
     eventually("its rest", || (server.saved("upstream_failed_count") <= 1).then_some(()));
     for _ in 0..3 {
-        let client = server.client();
+        let client = Client::of(&server);
         client.send("x");
         eventually("a datagram", || up.recv_from(&mut [0; 10]).ok());
     }
@@ -95,7 +95,7 @@ fn an_upstream_may_be_a_name() {
     upstream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let port = upstream.local_addr().unwrap().port();
     let server = serve(&format!("call = forward\nupstream = localhost:{port} 127.0.0.1:{port}"));
-    let clients: Vec<_> = (0..4).map(|_| server.client()).collect();
+    let clients: Vec<_> = (0..4).map(|_| Client::of(&server)).collect();
     eventually("a datagram", || {
         clients.iter().for_each(|client| client.send("x"));
         upstream.recv_from(&mut [0; 10]).ok()
@@ -105,7 +105,7 @@ fn an_upstream_may_be_a_name() {
 #[test]
 fn an_answer_that_is_on_its_way_at_the_stop_still_arrives() {
     let (upstream, server) = before_an_upstream("");
-    let client = server.client();
+    let client = Client::of(&server);
     client.send("question");
     let (_, session) = heard(&upstream);
     server.terminate();

@@ -1,11 +1,11 @@
 //! The documented app of one's own, `examples/hello.rs`, whole.
 
-use crate::support::{Home, example};
+use crate::support::{Client, example};
 
 #[test]
 fn it_greets_by_name_and_counts() {
-    let server = Home::of(example("hello-udp"), "call = hello\ngreeting = Hello").start();
-    let client = server.client();
+    let server = example("hello-udp", "call = hello\ngreeting = Hello").start();
+    let client = Client::of(&server);
     client.send("World\n");
     client.expect("Hello World!\n");
     client.send("");
@@ -16,7 +16,7 @@ fn it_greets_by_name_and_counts() {
 
 #[test]
 fn it_does_not_start_without_a_greeting_and_names_the_line() {
-    let home = Home::of(example("hello-udp"), "call = hello");
+    let home = example("hello-udp", "call = hello");
     let line = format!("{}:1: [udp] greeting: must be set", home.config().display());
     let problems = home.check();
     assert!(problems.contains(&line), "{problems}");
@@ -25,8 +25,8 @@ fn it_does_not_start_without_a_greeting_and_names_the_line() {
 #[test]
 fn more_than_are_served_at_once_wait_and_none_is_lost() {
     let keys = "call = hello\ngreeting = Hello\nconcurrent_per_worker = 1";
-    let server = Home::of(example("hello-udp"), keys).start();
-    let client = server.client();
+    let server = example("hello-udp", keys).start();
+    let client = Client::of(&server);
     for index in 0..100 {
         client.send(index.to_string());
     }

@@ -9,8 +9,8 @@ use crate::support::{Client, serve};
 #[test]
 fn what_comes_while_nobody_serves_is_served_by_the_next_one() {
     let server = serve("call = echo");
-    let home = server.home.clone();
-    let client = server.client();
+    let home = server.home().clone();
+    let client = Client::of(&server);
     client.send("before");
     client.expect("before");
     server.terminate();
@@ -28,7 +28,7 @@ fn what_comes_while_nobody_serves_is_served_by_the_next_one() {
 #[test]
 fn a_restart_under_load_loses_no_datagram() {
     let server = serve("call = echo");
-    let home = server.home.clone();
+    let home = server.home().clone();
     let address = server.address();
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..4)
@@ -65,8 +65,8 @@ fn a_restart_under_load_loses_no_datagram() {
 #[test]
 fn with_a_wrong_configuration_datagrams_wait_until_a_reload_mends_it() {
     let server = serve("call = echo");
-    let home = server.home.clone();
-    let client = server.client();
+    let home = server.home().clone();
+    let client = Client::of(&server);
     server.terminate();
     server.ended();
     home.configure("call = nothing");
