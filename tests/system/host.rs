@@ -14,7 +14,7 @@ use rustix::process::geteuid;
 /// The packages of the booted Debian beside the minimal ones: those that Brim's package needs or
 /// recommends, and the clients that scenarios run inside.
 const PACKAGES: &str =
-    "systemd systemd-sysv dbus polkitd man-db curl iproute2 procps python3-minimal";
+    "systemd systemd-sysv dbus polkitd man-db curl iproute2 netcat-openbsd procps python3-minimal";
 
 /// Units of it that would work on their own accord while a test measures, or hold apt's locks.
 const MASKED: &[&str] = &[

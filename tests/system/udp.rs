@@ -63,6 +63,12 @@ fn echo() {
         assert_eq!(answer(&client(server), "hello"), "hello", "{server}");
         assert_eq!(answer(&client(server), ""), "", "{server}");
     }
+    // A client on a Unix socket has one of its own, at which the server's user may answer.
+    let unix = "-U -s /run/brim/client /run/brim/echo";
+    for server in ["127.0.0.1 8902", "::1 8902", unix] {
+        let script = format!("umask 0; printf hello | nc -u -W 1 {server}");
+        assert_eq!(machine.sh_ok(&script), "hello", "{server}");
+    }
     let socket = client("127.0.0.1:8902");
     socket.send(&[0; 101]).expect("sent");
     assert_eq!(answer(&socket, "after"), "after");
@@ -70,12 +76,12 @@ fn echo() {
     let path = format!("/proc/{}/root/run/brim/echo", machine.leader());
     unix.send_to(b"no way back", path).expect("sent");
     let total = |name: &str| bus::total(&machine, "udp", name);
-    until("the counters", LIMIT, || (total("datagram_count") == 11).then_some(()));
-    assert_eq!((total("byte_count"), total("truncated_count")), (36, 1));
+    until("the counters", LIMIT, || (total("datagram_count") == 14).then_some(()));
+    assert_eq!((total("byte_count"), total("truncated_count")), (51, 1));
     assert_eq!(total("send_failed_count"), 1);
     let stats = client::get(8901, "/stats").expect("the stats").text();
     let stats: serde_json::Value = serde_json::from_str(&stats).expect("JSON");
-    assert_eq!(stats["udp"]["byte_count"], 36, "{stats}");
+    assert_eq!(stats["udp"]["byte_count"], 51, "{stats}");
     assert_eq!(stats["udp#forward"]["session_count"], 2, "{stats}");
     let buffer = machine.property("brim-listen@udp-8902.socket", "ReceiveBuffer");
     assert_eq!(buffer, (2 << 20).to_string());
