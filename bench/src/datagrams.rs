@@ -26,7 +26,7 @@ const LOST: Duration = Duration::from_millis(50);
 pub fn run(site: &Site, rounds: Rounds) -> io::Result<()> {
     let all = [
         Rival::new("brim-udp", brim(site, "udp", "call = echo")?),
-        Rival::new("bare tokio", bare("datagrams")?).wanted(1.5),
+        Rival::new("bare tokio", bare("datagrams", None)?).wanted(1.5),
     ];
     let title = format!("UDP echo, {CLIENTS} clients, {WINDOW} of {SIZE} bytes on their way");
     let what = Table { title: &title, unit: "datagrams/s", size: 1.0 };

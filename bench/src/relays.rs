@@ -50,7 +50,7 @@ pub fn run(site: &Site, rounds: Rounds) -> io::Result<()> {
 fn echo(site: &Site, rounds: Rounds) -> io::Result<()> {
     let mut all = vec![
         Rival::new("brim-tcp", brim(site, "tcp", "call = echo")?),
-        Rival::new("bare tokio", bare("echo")?).wanted(0.95),
+        Rival::new("bare tokio", bare("echo", None)?).wanted(0.95).bare(),
     ];
     match eventlet() {
         Ok(server) => all.push(Rival::new("eventlet", server).wanted(10.0)),
@@ -72,8 +72,9 @@ fn echo(site: &Site, rounds: Rounds) -> io::Result<()> {
 }
 
 fn forward(site: &Site, rounds: Rounds) -> io::Result<()> {
-    let upstream = bare("echo")?;
-    let all = rivals(site, upstream.address, 2.0)?;
+    let upstream = bare("echo", None)?;
+    let mut all = rivals(site, upstream.address, 2.0)?;
+    all.push(Rival::new("bare tokio", bare("relay", Some(upstream.address))?).bare());
     let title = "TCP forward, new connections";
     table(Table { title, unit: "connections/s", size: 1.0 }, &all, rounds, |rival, time| {
         clients(FRESH, time, rival.address(), |address, count, end| async move {
@@ -86,7 +87,7 @@ fn forward(site: &Site, rounds: Rounds) -> io::Result<()> {
             Ok(())
         })
     })?;
-    let source = bare("source")?;
+    let source = bare("source", None)?;
     let all = rivals(site, source.address, 1.0)?;
     let title = format!("TCP forward, {STREAMS} streams of bytes");
     table(
@@ -130,10 +131,11 @@ pub(crate) fn brim(site: &Site, kind: &str, keys: &str) -> io::Result<Server> {
 }
 
 /// Nothing but tokio: see `bin/bare-tokio.rs`.
-pub(crate) fn bare(mode: &str) -> io::Result<Server> {
+pub(crate) fn bare(mode: &str, upstream: Option<SocketAddr>) -> io::Result<Server> {
     let address = free_address()?;
     let mut command = Command::new(program("bare-tokio")?);
     command.args([mode, &address.to_string(), &WORKERS.to_string()]);
+    command.args(upstream.map(|upstream| upstream.to_string()));
     start(&mut command, address, mode == "datagrams")
 }
 

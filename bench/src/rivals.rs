@@ -15,17 +15,25 @@ pub struct Rival {
     server: Server,
     /// How many times as fast as this one the first rival shall be.
     wanted: Option<f64>,
+    /// Does only what has to be done.
+    bare: bool,
 }
 
 impl Rival {
     /// A server.
     pub fn new(name: &'static str, server: Server) -> Self {
-        Self { name, server, wanted: None }
+        Self { name, server, wanted: None, bare: false }
     }
 
     /// The first rival shall be at least this many times as fast.
     pub fn wanted(self, ratio: f64) -> Self {
         Self { wanted: Some(ratio), ..self }
+    }
+
+    /// This one does only what has to be done: how many times as fast as the others it is shows what can be
+    /// had on this machine.
+    pub fn bare(self) -> Self {
+        Self { bare: true, ..self }
     }
 
     /// Where it listens.
@@ -89,25 +97,34 @@ pub fn table(
             });
         }
     }
+    print_table(title, unit, all, &seen);
+    Ok(())
+}
+
+fn print_table(title: &str, unit: &str, all: &[Rival], seen: &[Vec<Round>]) {
+    let bare = all.iter().zip(seen).find(|(rival, _)| rival.bare).map(|(_, seen)| seen.as_slice());
     println!("{title}");
-    println!(
-        "  {:<22}{unit:>14}{:>16}{:>8}{:>8}{:>8}{:>10}",
-        "", "us processor", "lost %", "speed", "wanted", "economy"
-    );
+    print!("  {:<22}{unit:>14}{:>16}{:>8}", "", "us processor", "lost %");
+    println!("{:>8}{:>8}{:>8}{:>10}", "speed", "wanted", bare.map_or("", |_| "bare"), "economy");
     let ours = seen.first().map(Vec::as_slice).unwrap_or_default();
-    for (index, (rival, seen)) in all.iter().zip(&seen).enumerate() {
+    for (index, (rival, seen)) in all.iter().zip(seen).enumerate() {
         let of = |value: fn(&Round) -> f64| median(seen.iter().map(value).collect());
         print!("  {:<22}{:>14.0}", rival.name, of(|round| round.rate));
         print!("{:>16.2}{:>8.2}", of(|round| round.cost), of(|round| round.lost));
         if index > 0 {
-            let pairs = || ours.iter().zip(seen);
-            let speed = median(pairs().map(|(ours, peer)| ours.rate / peer.rate).collect());
-            let economy = median(pairs().map(|(ours, peer)| peer.cost / ours.cost).collect());
             let wanted = rival.wanted.map_or(String::new(), |wanted| format!("{wanted:.2}"));
-            print!("{speed:>8.2}{wanted:>8}{economy:>10.2}");
+            let bare = bare.filter(|_| !rival.bare).map(|bare| speed(bare, seen));
+            let bare = bare.map_or(String::new(), |bare| format!("{bare:.2}"));
+            let pairs = ours.iter().zip(seen);
+            let economy = median(pairs.map(|(ours, peer)| peer.cost / ours.cost).collect());
+            print!("{:>8.2}{wanted:>8}{bare:>8}{economy:>10.2}", speed(ours, seen));
         }
         println!();
     }
     println!();
-    Ok(())
+}
+
+/// How many times as fast as the peer.
+fn speed(one: &[Round], peer: &[Round]) -> f64 {
+    median(one.iter().zip(peer).map(|(one, peer)| one.rate / peer.rate).collect())
 }

@@ -1,43 +1,69 @@
-//! Nothing but tokio, as a peer and as an upstream: `bare-tokio echo|source|datagrams ADDRESS THREADS`.
+//! Nothing but tokio, as a peer and as an upstream: `bare-tokio echo|source|datagrams ADDRESS THREADS`,
+//! `bare-tokio relay ADDRESS THREADS UPSTREAM`.
 #![forbid(unsafe_code)]
 
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Builder;
 
 fn main() -> io::Result<()> {
-    let usage = || io::Error::other("bare-tokio echo|source|datagrams ADDRESS THREADS");
+    let usage =
+        || io::Error::other("bare-tokio echo|source|datagrams|relay ADDRESS THREADS [UPSTREAM]");
     let mut arguments = std::env::args().skip(1);
     let mode = arguments.next().ok_or_else(usage)?;
     let address: SocketAddr =
         arguments.next().and_then(|text| text.parse().ok()).ok_or_else(usage)?;
     let threads = arguments.next().and_then(|text| text.parse().ok()).ok_or_else(usage)?;
+    let upstream = arguments.next().and_then(|text| text.parse().ok());
+    let service = match (mode.as_str(), upstream) {
+        ("echo", None) => Service::Echo,
+        ("source", None) => Service::Source,
+        ("relay", Some(upstream)) => Service::Relay(upstream),
+        ("datagrams", None) => Service::Datagrams,
+        _ => return Err(usage()),
+    };
     let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    runtime.block_on(async move {
-        match mode.as_str() {
-            // On a worker, for the main thread is none.
-            "datagrams" => tokio::spawn(datagrams(address)).await.map_err(io::Error::other)?,
-            mode => {
-                let echo = mode == "echo";
-                tokio::spawn(streams(address, echo)).await.map_err(io::Error::other)?
-            }
-        }
-    })
+    // On a worker, for the main thread is none.
+    let serving = async move { tokio::spawn(serve(address, service)).await };
+    runtime.block_on(serving).map_err(io::Error::other)?
 }
 
-async fn streams(address: SocketAddr, echo: bool) -> io::Result<()> {
+/// What clients get.
+#[derive(Clone, Copy)]
+enum Service {
+    /// What they send.
+    Echo,
+    /// Bytes without an end.
+    Source,
+    /// What this server says.
+    Relay(SocketAddr),
+    /// Their datagrams.
+    Datagrams,
+}
+
+async fn serve(address: SocketAddr, service: Service) -> io::Result<()> {
+    if let Service::Datagrams = service {
+        return datagrams(address).await;
+    }
     let listener = TcpListener::bind(address).await?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        match echo {
-            true => drop(tokio::spawn(send_back(stream))),
-            false => drop(tokio::spawn(send_for_ever(stream))),
+        match service {
+            Service::Relay(upstream) => drop(tokio::spawn(relay(stream, upstream))),
+            Service::Source => drop(tokio::spawn(send_for_ever(stream))),
+            _ => drop(tokio::spawn(send_back(stream))),
         }
     }
+}
+
+async fn relay(mut stream: TcpStream, upstream: SocketAddr) -> io::Result<()> {
+    let mut other = TcpStream::connect(upstream).await?;
+    other.set_nodelay(true)?;
+    copy_bidirectional(&mut stream, &mut other).await.map(drop)
 }
 
 async fn send_back(mut stream: TcpStream) -> io::Result<()> {
