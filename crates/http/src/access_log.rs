@@ -1,7 +1,7 @@
 //! The access log: one line per finished exchange, made on the worker, written elsewhere.
 
 use std::cell::RefCell;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use brim_config::{AccessLogFormat, HttpSection};
 use brim_service::WorkerContext;
@@ -13,6 +13,8 @@ mod json;
 mod line;
 
 pub(crate) use line::Line;
+
+use crate::per_second::PerSecond;
 
 /// How a worker makes its access lines.
 #[derive(Debug)]
@@ -34,11 +36,10 @@ enum Format {
 }
 
 /// Kept from line to line: the buffer, and the time stamp while the second lasts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Scratch {
     line: Vec<u8>,
-    stamp: String,
-    stamp_until: Option<Instant>,
+    stamp: PerSecond,
 }
 
 impl AccessLog {
@@ -54,7 +55,7 @@ impl AccessLog {
             format,
             auth_tokens: section.log_auth_tokens,
             headers: section.log_headers,
-            scratch: RefCell::default(),
+            scratch: RefCell::new(Scratch { line: Vec::new(), stamp: PerSecond::new() }),
         }
     }
 
@@ -68,13 +69,7 @@ impl AccessLog {
         let Some(format) = self.format else { return };
         let scratch = &mut *self.scratch.borrow_mut();
         scratch.line.clear();
-        if scratch.stamp_until.is_none_or(|until| line.now >= until) {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let left = Duration::from_secs(1) - Duration::from_nanos(since.subsec_nanos().into());
-            scratch.stamp = stamp(format, since.as_secs());
-            scratch.stamp_until = Some(line.now + left);
-        }
-        let stamp = &scratch.stamp;
+        let stamp = scratch.stamp.at(line.now, |time| stamp(format, time));
         match format {
             Format::Brim => brim::write(line, stamp, &mut scratch.line),
             Format::Combined => combined::write(line, stamp, &mut scratch.line),
@@ -86,9 +81,8 @@ impl AccessLog {
 }
 
 /// The time of a line: UTC, in the format's own way.
-fn stamp(format: Format, second: u64) -> String {
-    let time =
-        i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
+fn stamp(format: Format, time: SystemTime) -> String {
+    let time = jiff::Timestamp::try_from(time).ok();
     let pattern = match format {
         Format::Brim | Format::Journal => "%Y%m%dT%H%M%SZ",
         Format::Combined => "%d/%b/%Y:%H:%M:%S +0000",

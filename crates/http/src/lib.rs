@@ -11,7 +11,8 @@
 //! ```
 //!
 //! 1. [`plan`](self): the section and its apps, read and checked before anything is served.
-//! 2. `connection`: the shell that owns a socket, with its clocks; hyper speaks HTTP inside it.
+//! 2. `connection`: the shell that owns a socket, with its clocks. What is simple it speaks itself (`direct`), and
+//!    hyper all the rest.
 //! 3. `exchange`: one request and its response; the one place that counts and logs.
 //! 4. `admission`: what hyper lets through and we do not.
 //! 5. `chain`: the apps in order, those that the request is for (`scope`), then `end`.
@@ -32,10 +33,12 @@ mod connection;
 mod error;
 mod exchange;
 mod hidden;
+mod per_second;
 mod plan;
 mod registry;
 mod routes;
 mod scope;
+mod title_case;
 mod txn;
 mod upgrade;
 mod worker;

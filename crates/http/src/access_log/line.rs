@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, Version};
 use percent_encoding::percent_decode_str;
 
 use crate::exchange::Exchange;
+use crate::title_case;
 
 /// A finished exchange, as the formats see it.
 #[derive(Debug)]
@@ -80,7 +81,9 @@ pub(crate) fn shown(headers: &HeaderMap) -> impl Iterator<Item = String> {
             true => "(redacted)".into(),
             false => String::from_utf8_lossy(value.as_bytes()),
         };
-        format!("{}:{value}", title_case(name))
+        let mut line = Vec::new();
+        title_case::append(name, &mut line);
+        format!("{}:{value}", String::from_utf8_lossy(&line))
     })
 }
 
@@ -101,16 +104,6 @@ fn is_secret(name: &HeaderName) -> bool {
         "session",
     ];
     PARTS.iter().any(|part| name.as_str().contains(part))
-}
-
-fn title_case(name: &HeaderName) -> String {
-    let words = name.as_str().split('-').map(|word| {
-        let mut letters = word.chars();
-        letters.next().map_or_else(String::new, |first| {
-            first.to_ascii_uppercase().to_string() + letters.as_str()
-        })
-    });
-    words.collect::<Vec<_>>().join("-")
 }
 
 #[cfg(test)]

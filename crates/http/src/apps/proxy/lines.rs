@@ -1,5 +1,7 @@
 use http::{HeaderName, HeaderValue, Method};
 
+use crate::title_case;
+
 /// The head of a request, written line by line. What is added holds no end of line: each value was one
 /// of a header before, or is made of such.
 pub(super) struct Lines<'a>(&'a mut Vec<u8>);
@@ -20,14 +22,9 @@ impl<'a> Lines<'a> {
         self.value(value.as_ref());
     }
 
-    /// Adds a line of the client's, with a capital at the beginning of each word: some servers look for
-    /// names in that spelling only.
+    /// Adds a line of the client's.
     pub(super) fn pass_on(&mut self, name: &HeaderName, value: &HeaderValue) {
-        let mut begins = true;
-        self.0.extend(name.as_str().bytes().map(|byte| {
-            let upper = std::mem::replace(&mut begins, byte == b'-');
-            if upper { byte.to_ascii_uppercase() } else { byte }
-        }));
+        title_case::append(name, self.0);
         self.value(value.as_bytes());
     }
 

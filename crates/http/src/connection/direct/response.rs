@@ -1,13 +1,16 @@
 //! Responses as bytes.
 
 use std::cell::RefCell;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
 use http::{StatusCode, Version};
 use httpdate::HttpDate;
 use hyper::ext::ReasonPhrase;
+
+use crate::per_second::PerSecond;
+use crate::title_case;
 
 /// Whether there is nothing special to a head whose body has this length: then it is the same for every
 /// client. hyper knows what is to be done about the others.
@@ -44,7 +47,7 @@ pub(super) fn write(head: &Parts, length: u64, now: Instant, out: &mut Vec<u8>) 
     for (name, value) in &head.headers {
         told |= *name == CONTENT_LENGTH;
         dated |= *name == DATE;
-        title_case(name.as_str(), out);
+        title_case::append(name, out);
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
@@ -56,46 +59,23 @@ pub(super) fn write(head: &Parts, length: u64, now: Instant, out: &mut Vec<u8>) 
     }
     if !dated {
         out.extend_from_slice(b"Date: ");
-        DATE_NOW.with_borrow_mut(|date| out.extend_from_slice(date.at(now)));
+        DATE_NOW.with_borrow_mut(|date| {
+            let date = date.at(now, |time| HttpDate::from(time).to_string());
+            out.extend_from_slice(date.as_bytes());
+        });
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }
 
-fn title_case(name: &str, out: &mut Vec<u8>) {
-    let mut begins = true;
-    out.extend(name.bytes().map(|byte| {
-        let byte = if begins { byte.to_ascii_uppercase() } else { byte };
-        begins = byte == b'-';
-        byte
-    }));
-}
-
 thread_local! {
-    static DATE_NOW: RefCell<DateNow> = const { RefCell::new(DateNow { text: Vec::new(), until: None }) };
-}
-
-/// The date as text, for the second that it is.
-struct DateNow {
-    text: Vec<u8>,
-    until: Option<Instant>,
-}
-
-impl DateNow {
-    fn at(&mut self, now: Instant) -> &[u8] {
-        if self.until.is_none_or(|until| until <= now) {
-            let time = SystemTime::now();
-            let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let rest = Duration::from_nanos((1_000_000_000 - since.subsec_nanos()).into());
-            self.until = Some(now + rest);
-            self.text = HttpDate::from(time).to_string().into_bytes();
-        }
-        &self.text
-    }
+    static DATE_NOW: RefCell<PerSecond> = const { RefCell::new(PerSecond::new()) };
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use http::{HeaderValue, Response};
 
     use super::*;
@@ -141,17 +121,6 @@ mod tests {
         assert!(written(&head, 0).starts_with("HTTP/1.1 599 <none>\r\n"));
         head.extensions.insert(ReasonPhrase::from_static(b"So It Is"));
         assert!(written(&head, 0).starts_with("HTTP/1.1 599 So It Is\r\n"));
-    }
-
-    #[test]
-    fn the_date_is_made_once_a_second() {
-        let mut date = DateNow { text: Vec::new(), until: None };
-        let now = Instant::now();
-        let first = date.at(now).to_vec();
-        date.text = b"x".to_vec();
-        assert_eq!(date.at(now), b"x");
-        assert_ne!(date.at(now + Duration::from_secs(1)), b"x");
-        assert_eq!(first.len(), "Sun, 06 Nov 1994 08:49:37 GMT".len());
     }
 
     #[test]
