@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use brim_config::{GatewaySection, Role};
 use brim_service::LogLimit;
 use brim_stats::WorkerStats;
-use brim_wire::link::Reason;
+use brim_wire::link::{Numbered, Reason};
 
 mod answer;
 mod chunks;
@@ -27,7 +27,6 @@ mod handler;
 mod ids;
 mod link;
 mod message;
-mod numbers;
 mod outgoing;
 mod peer;
 mod peers;
@@ -40,7 +39,6 @@ use exchange::Exchange;
 use handler::Handler;
 use ids::Ids;
 use link::Link;
-use numbers::Numbered;
 use outgoing::Outgoing;
 use peer::{Peer, Side};
 

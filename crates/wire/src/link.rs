@@ -6,6 +6,7 @@
 //! 2. [`Frame`] and [`Content`]: everything that can be sent, and how it is written.
 //! 3. [`FrameDecoder`]: finds the frames of one direction in a stream, and checks them.
 //! 4. [`SendCredit`], [`ReceiveCredit`]: how much of an exchange may be under way.
+//! 5. [`Numbered`]: what each side keeps by numbers of exchanges.
 //!
 //! Numbers are big-endian. A decoder takes a slice, moves its start behind what it used, and returns
 //! `None` when it needs more bytes than there are. After an error the link is of no more use.
@@ -17,6 +18,7 @@ mod encode;
 mod error;
 mod fields;
 mod head;
+mod numbered;
 
 pub use content::{Cancel, Content, Frame, GoAway, GoAwayReason, Hello, Reason, Side};
 pub use credit::{ReceiveCredit, SendCredit};
@@ -24,6 +26,7 @@ pub use decode::{FrameDecoder, HELLO_BYTES, Limits, parse_request};
 pub use encode::{HEADER_BYTES, append_request, append_response, append_upgrade, data_header};
 pub use error::LinkError;
 pub use head::{Class, Headers, RequestHead, ResponseHead};
+pub use numbered::{NumberHasher, Numbered};
 
 /// The version of the format that is spoken here.
 pub const VERSION: u8 = 1;

@@ -5,11 +5,10 @@ use std::time::Instant;
 use brim_config::GatewaySection;
 use brim_wire::link::{
     Cancel, Content, Frame, FrameDecoder, GoAway, GoAwayReason, HEADER_BYTES, Hello, Limits,
-    LinkError, Reason, Side, VERSION,
+    LinkError, Numbered, Reason, Side, VERSION,
 };
 
 use super::end::Notice;
-use super::numbers::Numbered;
 use super::outgoing::Outgoing;
 use super::{Core, Gone, Key, WINDOW};
 

@@ -1,11 +1,11 @@
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use brim_wire::link::{
-    Class, Content, Frame, GoAway, GoAwayReason, HEADER_BYTES, Hello, LinkError, data_header,
+    Class, Content, Frame, GoAway, GoAwayReason, HEADER_BYTES, Hello, LinkError, Numbered,
+    data_header,
 };
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -35,7 +35,7 @@ pub(in crate::apps::handler) struct Line {
     task: RefCell<Option<Waker>>,
     /// Those who wait for room in `out`.
     crowd: RefCell<Vec<Waker>>,
-    calls: RefCell<HashMap<u64, Rc<Call>>>,
+    calls: RefCell<Numbered<u64, Rc<Call>>>,
     /// The exchange that was begun last.
     last: Cell<u64>,
     phase: Cell<Phase>,

@@ -1,16 +1,14 @@
-//! Maps by numbers that count up.
-
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A map by a number that nobody outside chooses.
+/// A map by a number that nobody outside chooses: exchanges, connections, ids.
 ///
 /// The standard hash is made for keys that a stranger may choose: it is slower for nothing here.
-pub(crate) type Numbered<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+pub type Numbered<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 
 /// Spreads a number over all bits: a multiplication by 2^64 divided by the golden ratio.
-#[derive(Debug, Default)]
-pub(crate) struct NumberHasher(u64);
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn write(&mut self, bytes: &[u8]) {
