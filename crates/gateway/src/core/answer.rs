@@ -1,7 +1,9 @@
 //! What a handler writes for a client, taken apart: head, body, end.
 
+use std::mem::MaybeUninit;
+
 use brim_wire::link::{self, HEADER_BYTES, ResponseHead, SendCredit};
-use httparse::{EMPTY_HEADER, Status};
+use httparse::{ParserConfig, Status};
 
 use super::chunks::{ChunkError, Chunks};
 
@@ -164,9 +166,12 @@ impl Answer {
     }
 
     fn head(&mut self, head: &[u8], sink: &mut Sink<'_>) -> Result<Option<Fed>, AnswerError> {
-        let mut headers = [EMPTY_HEADER; HEADERS];
-        let mut response = httparse::Response::new(&mut headers);
-        if response.parse(head)? == Status::Partial {
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS];
+        let mut response = httparse::Response::new(&mut []);
+        let parser = ParserConfig::default();
+        let parsed =
+            parser.parse_response_with_uninit_headers(&mut response, head, &mut headers)?;
+        if parsed == Status::Partial {
             return Err(AnswerError::Cut);
         }
         let status = response.code.unwrap_or_default();
@@ -190,9 +195,7 @@ impl Answer {
         let reason = response.reason.unwrap_or_default().as_bytes();
         let is_kept = |name: &str| !OWN.iter().any(|own| own.eq_ignore_ascii_case(name));
         let kept = response.headers.iter().filter(|header| is_kept(header.name));
-        let kept: Vec<_> =
-            kept.map(|header| (header.name.to_ascii_lowercase(), header.value)).collect();
-        let kept = kept.iter().map(|(name, value)| (name.as_bytes(), *value));
+        let kept = kept.map(|header| (header.name.as_bytes(), header.value));
         let length = length.filter(|_| !framing.is_chunked);
         sink.response(&ResponseHead { status, length, reason }, kept, (end, self.close))?;
         self.stage = match framing.length {

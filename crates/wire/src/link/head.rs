@@ -192,7 +192,7 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// Counts and appends headers.
+/// Counts and appends headers, their names in lower case.
 pub(super) fn append_headers<'h>(
     out: &mut Vec<u8>,
     headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
@@ -203,6 +203,8 @@ pub(super) fn append_headers<'h>(
     for (name, value) in headers {
         count += 1;
         append_short(out, name, "a header's name")?;
+        let start = out.len() - name.len();
+        out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
         append_long(out, value, "a header's value")?;
     }
     let limit = usize::from(u16::MAX);
