@@ -6,7 +6,7 @@ use brim_wire::link::{Class, LinkError, RequestHead, append_request};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
-use super::link::Answer;
+use super::link::{Answer, KEEP_ALIVE};
 use crate::app::{Head, Request};
 use crate::apps::proxy::forwarded::Origin;
 use crate::body::Response;
@@ -14,7 +14,6 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What a request is sent as, whichever link carries it.
 pub(super) struct Outgoing {
@@ -134,17 +133,10 @@ pub(super) fn response(answer: Answer) -> Option<Response> {
         response.extensions_mut().insert(reason);
     }
     let headers = response.headers_mut();
-    for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, KEEP_ALIVE]
-    {
-        headers.remove(name);
-    }
     if answer.is_upgrade {
         switch(headers);
-    } else {
-        headers.remove(header::UPGRADE);
-        if let Some(length) = answer.length.filter(|_| status != StatusCode::NO_CONTENT) {
-            headers.insert(header::CONTENT_LENGTH, length.into());
-        }
+    } else if let Some(length) = answer.length.filter(|_| status != StatusCode::NO_CONTENT) {
+        headers.insert(header::CONTENT_LENGTH, length.into());
     }
     Some(response)
 }

@@ -23,7 +23,7 @@ mod drive;
 mod line;
 mod open;
 
-pub(super) use call::{Answer, Failure, Piece};
+pub(super) use call::{Answer, Failure, KEEP_ALIVE, Piece};
 pub(super) use line::{Line, NotBegun};
 pub(super) use open::{Open, message_bytes};
 

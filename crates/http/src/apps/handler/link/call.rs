@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use brim_wire::link::{Cancel, Class, Headers, LinkError, ReceiveCredit, ResponseHead, SendCredit};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// An exchange as the link sees it: what came for it and waits, and what credit it has.
 pub(in crate::apps::handler) struct Call {
@@ -38,6 +38,7 @@ pub(in crate::apps::handler) struct Answer {
     /// Empty if it is the usual one.
     pub(in crate::apps::handler) reason: Bytes,
     pub(in crate::apps::handler) length: Option<u64>,
+    /// Without those about the connection.
     pub(in crate::apps::handler) headers: HeaderMap,
     pub(in crate::apps::handler) is_upgrade: bool,
 }
@@ -68,6 +69,8 @@ pub(in crate::apps::handler) enum Failure {
     /// The client's side has ended it.
     Dropped,
 }
+
+pub(in crate::apps::handler) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// A frame that may not be there.
 const MISPLACED: &str = "a frame in its place in an exchange";
@@ -274,12 +277,26 @@ fn unusual(head: &ResponseHead<'_>) -> Bytes {
     }
 }
 
-/// The headers for a client; `None` if they cannot be sent.
+/// The headers for a client, without those about its connection; `None` if they cannot be sent.
 fn header_map(headers: &Headers<'_>) -> Option<HeaderMap> {
     let mut map = HeaderMap::with_capacity(headers.len() + 4);
     for (name, value) in headers.iter() {
         let name = HeaderName::from_bytes(name).ok()?;
-        map.append(name, HeaderValue::from_bytes(value).ok()?);
+        let value = HeaderValue::from_bytes(value).ok()?;
+        if !is_connections_own(&name) {
+            map.append(name, value);
+        }
     }
     Some(map)
+}
+
+/// Whether a header says what is ours to say.
+fn is_connections_own(name: &HeaderName) -> bool {
+    match *name {
+        header::CONNECTION
+        | header::CONTENT_LENGTH
+        | header::TRANSFER_ENCODING
+        | header::UPGRADE => true,
+        _ => *name == KEEP_ALIVE,
+    }
 }
