@@ -30,6 +30,7 @@ mod message;
 mod outgoing;
 mod peer;
 mod peers;
+mod repeat;
 mod request;
 mod start;
 mod upload;

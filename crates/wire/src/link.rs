@@ -23,7 +23,9 @@ mod numbered;
 pub use content::{Cancel, Content, Frame, GoAway, GoAwayReason, Hello, Reason, Side};
 pub use credit::{ReceiveCredit, SendCredit};
 pub use decode::{FrameDecoder, HELLO_BYTES, Limits, parse_request};
-pub use encode::{HEADER_BYTES, append_request, append_response, append_upgrade, data_header};
+pub use encode::{
+    HEADER_BYTES, append_request, append_response, append_upgrade, data_header, readdress,
+};
 pub use error::LinkError;
 pub use head::{Class, Headers, RequestHead, ResponseHead};
 pub use numbered::{NumberHasher, Numbered};

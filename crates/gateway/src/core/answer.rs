@@ -94,6 +94,11 @@ impl Answer {
         !matches!(self.stage, Stage::Head(_))
     }
 
+    /// Whether nothing of it has come.
+    pub(crate) fn is_fresh(&self) -> bool {
+        matches!(&self.stage, Stage::Head(partial) if partial.is_empty())
+    }
+
     /// Whether it goes on until somebody ends it.
     pub(crate) fn is_endless(&self) -> bool {
         matches!(self.stage, Stage::UntilClose | Stage::Raw)

@@ -10,6 +10,7 @@ use super::end::Notice;
 use super::exchange::{Exchange, Item};
 use super::link::Link;
 use super::peer::Kind;
+use super::repeat::Repeat;
 use super::{Core, FileOrder};
 
 /// Bytes of a file that are read at a time.
@@ -38,6 +39,7 @@ impl Core {
             return;
         }
         self.counters.delivery_count.add(parsed.targets.count() as u64);
+        let mut repeat = (parsed.targets.count() > 1).then(Repeat::default);
         for id in parsed.targets.iter() {
             match self.exchanges.get(&id) {
                 None => {
@@ -50,14 +52,14 @@ impl Core {
                 Some(exchange) if exchange.handler != place => {
                     self.counters.foreign_reply_count.incr();
                 }
-                Some(_) => self.deliver(id, &parsed.body),
+                Some(_) => self.deliver(id, &parsed.body, &mut repeat),
             }
         }
     }
 
-    fn deliver(&mut self, id: u32, wanted: &Wanted<'_>) {
+    fn deliver(&mut self, id: u32, wanted: &Wanted<'_>, repeat: &mut Option<Repeat>) {
         match wanted {
-            Wanted::Data(bytes) => self.answer(id, bytes),
+            Wanted::Data(bytes) => self.answer(id, bytes, repeat),
             Wanted::Close => {
                 if let Some(exchange) = self.exchanges.get_mut(&id) {
                     exchange.waiting.push_back(Item::Close);
@@ -99,7 +101,7 @@ impl Core {
     }
 
     /// Bytes for a client: they go on at once, or wait behind others.
-    fn answer(&mut self, id: u32, bytes: &[u8]) {
+    fn answer(&mut self, id: u32, bytes: &[u8], repeat: &mut Option<Repeat>) {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         let mut coded = Vec::new();
         let bytes = match exchange.class {
@@ -115,7 +117,14 @@ impl Core {
         let mut input = bytes;
         if exchange.waiting.is_empty() {
             let Some(link) = self.links.get_mut(&exchange.link) else { return };
-            let fed = feed(exchange, link, &mut input);
+            let fed = match repeat {
+                None => feed(exchange, link, &mut input),
+                Some(repeat) => match repeat.again(exchange, link) {
+                    Some(fed) => Ok(fed),
+                    None => repeat
+                        .first(exchange, link, |exchange, link| feed(exchange, link, &mut input)),
+                },
+            };
             let blocked = self.fed(id, fed, payload);
             if !blocked {
                 return;
@@ -152,7 +161,7 @@ impl Core {
     fn fed(&mut self, id: u32, fed: Result<Fed, AnswerError>, payload: u64) -> bool {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return false };
         let key = exchange.link;
-        if exchange.is_unanswered && exchange.answer.has_begun() {
+        if exchange.is_unanswered && (exchange.answer.has_begun() || fed == Ok(Fed::Ended)) {
             self.answered(id);
         }
         self.list(key);

@@ -17,6 +17,7 @@ trials! {
     answers_to_head_and_those_without_a_body_have_none
     interim_answers_are_dropped
     one_reply_reaches_128_clients
+    one_reply_is_for_each_what_it_would_be_alone
     a_long_poll_is_answered_when_something_happens
     a_body_comes_within_the_request
     a_client_that_leaves_is_told_to_the_handler_that_has_it
@@ -175,6 +176,32 @@ fn one_reply_reaches_128_clients() {
     gateway.logs("more than 128 ids");
     puppet.answer(id, "fine");
     assert_eq!(front.answer(exchange).body, b"fine");
+}
+
+fn one_reply_is_for_each_what_it_would_be_alone() {
+    let (gateway, mut front, mut puppet) = start("");
+    let mut other = Front::connect(&gateway);
+    let all = ["GET", "HEAD", "GET", "GET"];
+    let mut exchanges = all.map(|method| front.ask(&Ask { method, ..Ask::default() }));
+    let ids = all.map(|_| puppet.hear().id);
+    // One has got a part already, and one is at another front end.
+    puppet.reply(&ids[2..3], "HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n");
+    exchanges[3] = other.get("/");
+    let ids = [ids[1], ids[0], ids[2], puppet.hear().id];
+    puppet.reply(
+        &ids,
+        "HTTP/1.1 203 Some\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\nConnection: close\r\n\r\n\
+         4\r\nnews\r\n0\r\n\r\n",
+    );
+    let whole = front.answer(exchanges[0]);
+    assert_eq!((whole.status, whole.body.as_slice(), whole.close), (203, &b"news"[..], true));
+    assert_eq!(whole.headers, [("x-a".to_owned(), "1".to_owned())]);
+    let head = front.answer(exchanges[1]);
+    assert_eq!((head.status, head.body.as_slice(), head.close), (203, &b""[..], true));
+    let begun = front.answer(exchanges[2]);
+    assert_eq!((begun.status, begun.close), (200, false));
+    assert!(begun.body.starts_with(b"HTTP/1.1 203 Some"));
+    assert_eq!(other.answer(exchanges[3]), whole);
 }
 
 fn a_long_poll_is_answered_when_something_happens() {

@@ -82,6 +82,16 @@ pub fn data_header(exchange: u64, length: u32, end: bool, close: bool) -> [u8; H
     header(kind::DATA, flag(end, END) | flag(end && close, CLOSE), length, exchange)
 }
 
+/// Gives whole frames of one exchange to another.
+pub fn readdress(mut frames: &mut [u8], exchange: u64) {
+    while let Some((header, rest)) = std::mem::take(&mut frames).split_first_chunk_mut() {
+        let [_, _, _, _, a, b, c, d, number @ ..]: &mut [u8; HEADER_BYTES] = header;
+        *number = exchange.to_be_bytes();
+        let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+        frames = rest.get_mut(length..).unwrap_or_default();
+    }
+}
+
 impl Frame<'_> {
     /// Appends the frame.
     ///

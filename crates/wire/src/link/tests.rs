@@ -336,6 +336,18 @@ fn the_header_for_gathered_writes_is_that_of_the_frame() {
 }
 
 #[test]
+fn whole_frames_can_be_given_to_another_exchange() {
+    let frames = |exchange| {
+        let data = frame(exchange, Content::Data { bytes: b"abc", end: false, close: false });
+        let end = frame(exchange, Content::Data { bytes: b"", end: true, close: true });
+        [bytes(&data), bytes(&end)].concat()
+    };
+    let mut readdressed = frames(9);
+    readdress(&mut readdressed, 1 << 40);
+    assert_eq!(readdressed, frames(1 << 40));
+}
+
+#[test]
 fn credit_is_spent_and_granted_again() {
     let mut sending = SendCredit::new(100);
     let mut receiving = ReceiveCredit::new(100);
