@@ -55,7 +55,7 @@ lint:
 # The target `system` is left out of both: it has `test = false`.
 unit:
 ifeq ($(nextest),yes)
-	$(CARGO) nextest run --locked --workspace --no-fail-fast
+	$(CARGO) nextest run --locked --workspace --no-fail-fast $(NEXTEST_FLAGS)
 else
 	$(CARGO) test --locked --workspace --lib --bins --tests
 endif
