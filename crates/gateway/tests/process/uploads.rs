@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use brim_wire::link::Reason;
 use brim_wire::reply::Control;
@@ -15,6 +16,7 @@ trials! {
     a_handler_keeps_what_it_has_moved
     an_upload_that_is_aborted_or_refused_leaves_no_file
     an_upload_where_nothing_can_be_written_is_500
+    an_upload_that_fills_the_disk_is_500_and_costs_nothing_else
     a_body_is_streamed_as_the_handler_asks_for_it
     a_body_of_unknown_length_is_streamed_when_it_is_long
 }
@@ -142,6 +144,55 @@ fn an_upload_where_nothing_can_be_written_is_500() {
     let exchange = post(&mut front, Some(LONG as u64));
     assert_eq!(front.answer(exchange).cancel, Some((Reason::GatewayFailed, 0)));
     assert!(puppet.hears_nothing());
+}
+
+/// A small disk of its own, as long as this lives. It takes root's rights.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(folder: tempfile::TempDir, size: usize) -> Option<Self> {
+        let options = format!("size={size},mode=0700");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path());
+        let mounted = mount.stderr(Stdio::null()).status().unwrap().success();
+        assert!(mounted || !rustix::process::geteuid().is_root(), "root cannot mount a tmpfs");
+        mounted.then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+fn an_upload_that_fills_the_disk_is_500_and_costs_nothing_else() {
+    let (folder, keys) = store();
+    let Some(disk) = SmallDisk::mount(folder, LONG + 16 * 1024) else {
+        return println!("left out: only root can make a small disk");
+    };
+    let (gateway, mut front, mut puppet) = start(&keys);
+    let first = post(&mut front, Some(LONG as u64));
+    front.send_body(first, &body());
+    let (begun, done) = (puppet.hear(), puppet.hear());
+    assert_eq!(begun.id, done.id);
+    let second = post(&mut front, Some(LONG as u64));
+    front.data(second, &[b'x'; 60_000], false);
+    let lost = puppet.hear();
+    assert_ne!(lost.get("x-mongrel2-upload-start"), "");
+    assert_eq!(front.answer(second).cancel, Some((Reason::GatewayFailed, 0)));
+    puppet.hear_leave(lost.id);
+    gateway.logs("No space left on device");
+    // The one before is whole, and there is room for others.
+    assert!(std::fs::read(done.get("x-mongrel2-upload-done")).unwrap() == body());
+    puppet.answer(done.id, "stored");
+    assert_eq!(front.answer(first).body, b"stored");
+    eventually("no file", || is_empty(disk.0.path()).then_some(()));
+    let third = post(&mut front, Some(LONG as u64));
+    front.send_body(third, &body());
+    let _ = puppet.hear();
+    puppet.answer(puppet.hear().id, "stored, too");
+    assert_eq!(front.answer(third).body, b"stored, too");
 }
 
 fn a_body_is_streamed_as_the_handler_asks_for_it() {
