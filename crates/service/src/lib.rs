@@ -22,6 +22,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 mod acceptor;
+mod apps;
 mod bulletin;
 mod bus;
 mod client;
@@ -44,6 +45,7 @@ mod transport;
 mod worker;
 
 pub use acceptor::{Open, RefusalTurn};
+pub use apps::Apps;
 pub use bulletin::Bulletin;
 pub use bus::interface_xml;
 pub use client::ClientKey;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use brim_config::{Kind, Problem, Reader, SectionName, TcpSection, Tree, has_errors, no_section};
+use brim_config::{Kind, Problem, SectionName, TcpSection, Tree, has_errors, no_section};
 use brim_service::proxy_protocol::BAD_PROXY_HEADERS;
 use brim_service::tls::{FAILED_HANDSHAKES, TlsPlan};
 use brim_service::{
@@ -40,23 +40,6 @@ impl Tcp {
     pub(crate) fn new(registry: Registry) -> Self {
         Self { registry }
     }
-
-    /// Reads what the app of a section asks for.
-    fn app(&self, section: &TcpSection, reader: &mut Reader<'_>) -> Option<Box<dyn ConfiguredApp>> {
-        let found = match &section.call {
-            Some(call) => self.registry.get(call).ok_or_else(|| format!("no app \"{call}\"")),
-            None => Err("must be set".to_owned()),
-        };
-        match found {
-            Ok(configure) => Some(configure(reader)),
-            Err(why) => {
-                reader.refuse("call", format!("{why}, expected one of {}", self.registry.names()));
-                // What another app would have asked for is not known.
-                reader.leave_rest();
-                None
-            }
-        }
-    }
 }
 
 fn layout(
@@ -90,8 +73,10 @@ impl Program for Tcp {
         if tree.section(&name.section()).is_none() {
             return (None, vec![no_section(tree, name)]);
         }
-        let ((section, app), mut problems) =
-            TcpSection::read(tree, name, |section, reader| self.app(section, reader));
+        let ((section, app), mut problems) = TcpSection::read(tree, name, |section, reader| {
+            let app = self.registry.apps.called(section.call.as_deref(), reader)?;
+            Some(app(reader))
+        });
         let Some(app) = app else { return (None, problems) };
         let layout = layout(tree, &section, &*app, &mut problems);
         let (tls, troubles) = TlsPlan::read(&section.tls, &[]);

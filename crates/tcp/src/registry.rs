@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -7,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use brim_config::Reader;
+use brim_service::Apps;
 use brim_stats::Stat;
 
 use crate::app::{App, AppContext};
@@ -14,19 +13,13 @@ use crate::apps::{Echo, Exec, Forward};
 use crate::connection::Connection;
 
 /// The apps that `call =` can name.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Registry {
-    apps: BTreeMap<&'static str, Configure>,
+    pub(crate) apps: Apps<Configure>,
 }
 
 /// Reads an app's keys.
-type Configure = fn(&mut Reader<'_>) -> Box<dyn ConfiguredApp>;
-
-impl fmt::Debug for Registry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.apps.keys()).finish()
-    }
-}
+pub(crate) type Configure = fn(&mut Reader<'_>) -> Box<dyn ConfiguredApp>;
 
 impl Registry {
     /// The apps that come with Brim, by their short and their older names.
@@ -43,15 +36,6 @@ impl Registry {
     pub fn with<A: App>(mut self, name: &'static str) -> Self {
         self.apps.insert(name, configure::<A>);
         self
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<Configure> {
-        self.apps.get(name).copied()
-    }
-
-    /// The names that `call =` may have, for messages.
-    pub(crate) fn names(&self) -> String {
-        self.apps.keys().copied().collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use brim_config::{Kind, Problem, Reader, SectionName, Tree, UdpSection, has_errors, no_section};
+use brim_config::{Kind, Problem, SectionName, Tree, UdpSection, has_errors, no_section};
 use brim_service::{
     AccessOutput, Connection, Current, DatagramSocket, Program, Refused, Settings, Stream,
     WorkerContext,
@@ -29,23 +29,6 @@ pub(crate) struct UdpPlan {
 impl Udp {
     pub(crate) fn new(registry: Registry) -> Self {
         Self { registry }
-    }
-
-    /// Reads what the app of a section asks for.
-    fn app(&self, section: &UdpSection, r: &mut Reader<'_>) -> Option<Box<dyn ConfiguredApp>> {
-        let found = match &section.call {
-            Some(call) => self.registry.get(call).ok_or_else(|| format!("no app \"{call}\"")),
-            None => Err("must be set".to_owned()),
-        };
-        match found {
-            Ok(configure) => Some(configure(r)),
-            Err(why) => {
-                r.refuse("call", format!("{why}, expected one of {}", self.registry.names()));
-                // What another app would have asked for is not known.
-                r.leave_rest();
-                None
-            }
-        }
     }
 }
 
@@ -78,8 +61,10 @@ impl Program for Udp {
         if tree.section(&name.section()).is_none() {
             return (None, vec![no_section(tree, name)]);
         }
-        let ((section, app), mut problems) =
-            UdpSection::read(tree, name, |section, reader| self.app(section, reader));
+        let ((section, app), mut problems) = UdpSection::read(tree, name, |section, reader| {
+            let app = self.registry.apps.called(section.call.as_deref(), reader)?;
+            Some(app(reader))
+        });
         let Some(app) = app else { return (None, problems) };
         let layout = layout(tree, &section, &*app, &mut problems);
         let settings = Settings::new(&section.server, layout, 0, AccessOutput::Off);

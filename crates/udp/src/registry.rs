@@ -1,12 +1,11 @@
 use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use brim_config::Reader;
+use brim_service::Apps;
 use brim_stats::Stat;
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -17,19 +16,13 @@ use crate::batch::Batch;
 use crate::socket::Socket;
 
 /// The apps that `call =` can name.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Registry {
-    apps: BTreeMap<&'static str, Configure>,
+    pub(crate) apps: Apps<Configure>,
 }
 
 /// Reads an app's keys.
-type Configure = fn(&mut Reader<'_>) -> Box<dyn ConfiguredApp>;
-
-impl fmt::Debug for Registry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.apps.keys()).finish()
-    }
-}
+pub(crate) type Configure = fn(&mut Reader<'_>) -> Box<dyn ConfiguredApp>;
 
 impl Registry {
     /// The apps that come with Brim, by their short and their older names.
@@ -50,15 +43,6 @@ impl Registry {
     fn with_batches<A: BatchApp>(mut self, name: &'static str) -> Self {
         self.apps.insert(name, |reader| Box::new(Many::<A>(Arc::new(A::parse_conf(reader)))));
         self
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<Configure> {
-        self.apps.get(name).copied()
-    }
-
-    /// The names that `call =` may have, for messages.
-    pub(crate) fn names(&self) -> String {
-        self.apps.keys().copied().collect::<Vec<_>>().join(", ")
     }
 }
 
