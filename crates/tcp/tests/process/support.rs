@@ -8,7 +8,7 @@ use std::time::Duration;
 use brim_testing::Home;
 pub(crate) use brim_testing::{PATIENCE, Server, eventually};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_brim-tcp");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_brim-tcp");
 
 /// The home of a server with these keys in `[tcp]`.
 pub(crate) fn home(keys: &str) -> Rc<Home> {

@@ -134,8 +134,16 @@ impl Upstream {
     }
 }
 
+/// Connects with an upstream. Where it is down and on this machine, the kernel may have given the socket the
+/// upstream's own port, and have connected it with itself.
 async fn connect(address: SocketAddr) -> io::Result<Stream> {
     let stream = TcpStream::connect(address).await?;
+    if stream.local_addr()? == address {
+        let itself = Stream::Tcp(stream);
+        // Without a trace, or the upstream could not have its port.
+        crate::shell::reset(&itself);
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
     stream.set_nodelay(true)?;
     Ok(Stream::Tcp(stream))
 }
