@@ -83,21 +83,14 @@ impl Shell {
                 Ok(response) => response.into_parts(),
                 Err(turn) => return turn,
             };
-            let whole = match body.is_within(BODY) {
-                Some(length) if response::is_plain(&head, length) => {
-                    poll_fn(|cx| Poll::Ready(body.whole(cx, length))).await
-                }
-                _ => None,
-            };
-            let Some(whole) = whole else {
+            let now = if at_once { self.clock.since() } else { Instant::now() };
+            let output = poll_fn(|cx| Poll::Ready(Output::of(cx, &head, &mut body, now)));
+            let Some(mut output) = output.await else {
                 let both = [bytes, std::mem::take(&mut rest)].concat();
                 let response = Response::from_parts(head, body);
                 return Turn::Hyper(both.into(), Some(Box::new(response)));
             };
             drop(body);
-            let now = if at_once { self.clock.since() } else { Instant::now() };
-            let mut output =
-                Output::new(whole, |length, out| response::write(&head, length, now, out));
             let written = poll_fn(|cx| match self.poll_write(cx, transport, &mut output) {
                 Poll::Pending => self.poll_due(cx, look.as_mut()).map(Err),
                 Poll::Ready(written) => Poll::Ready(written.map_err(|_| Turn::Over)),
@@ -220,16 +213,24 @@ struct Output {
 }
 
 impl Output {
-    /// `write_head` gets the body's length.
-    fn new(mut body: Bytes, write_head: impl FnOnce(u64, &mut Vec<u8>)) -> Self {
-        let mut first = OUTPUT_BUFFER.take();
-        first.clear();
-        write_head(body.len() as u64, &mut first);
-        if body.len() <= JOINED {
-            first.extend_from_slice(&body);
-            body = Bytes::new();
+    /// `None` where it is not all there, or there is something special to it: then nothing is taken.
+    fn of(
+        cx: &mut Context<'_>,
+        head: &http::response::Parts,
+        body: &mut Sending,
+        now: Instant,
+    ) -> Option<Self> {
+        let length = body.is_within(BODY)?;
+        let mut output = Self { first: OUTPUT_BUFFER.take(), written: 0, rest: Bytes::new() };
+        output.first.clear();
+        response::write(head, length, now, &mut output.first)?;
+        let whole = body.whole(cx, length)?;
+        if whole.len() <= JOINED {
+            output.first.extend_from_slice(&whole);
+        } else {
+            output.rest = whole;
         }
-        Self { first, written: 0, rest: body }
+        Some(output)
     }
 
     fn poll_write(

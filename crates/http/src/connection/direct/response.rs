@@ -12,26 +12,17 @@ use hyper::ext::ReasonPhrase;
 use crate::per_second::PerSecond;
 use crate::title_case;
 
-/// Whether there is nothing special to a head whose body has this length: then it is the same for every
-/// client. hyper knows what is to be done about the others.
-pub(super) fn is_plain(head: &Parts, length: u64) -> bool {
-    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
-    let told = match (lengths.next(), lengths.next()) {
-        (None, _) => true,
-        (Some(told), None) => told.as_bytes() == itoa::Buffer::new().format(length).as_bytes(),
-        _ => false,
-    };
-    let has_body = !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    told && has_body
-        && !head.status.is_informational()
-        && head.version == Version::HTTP_11
-        && ![CONNECTION, TRAILER, TRANSFER_ENCODING, UPGRADE]
-            .iter()
-            .any(|name| head.headers.contains_key(name))
-}
-
-/// Appends a head as hyper would write it.
-pub(super) fn write(head: &Parts, length: u64, now: Instant, out: &mut Vec<u8>) {
+/// Appends a head whose body has this length, as hyper would write it.
+///
+/// `None` where there is something special to it, about which hyper knows what is to be done. Then what was
+/// appended means nothing.
+pub(super) fn write(head: &Parts, length: u64, now: Instant, out: &mut Vec<u8>) -> Option<()> {
+    let bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if bodiless || head.status.is_informational() || head.version != Version::HTTP_11 {
+        return None;
+    }
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(length).as_bytes();
     out.extend_from_slice(b"HTTP/1.1 ");
     match head.extensions.get::<ReasonPhrase>() {
         None if head.status == StatusCode::OK => out.extend_from_slice(b"200 OK"),
@@ -45,8 +36,13 @@ pub(super) fn write(head: &Parts, length: u64, now: Instant, out: &mut Vec<u8>) 
     out.extend_from_slice(b"\r\n");
     let (mut told, mut dated) = (false, false);
     for (name, value) in &head.headers {
-        told |= *name == CONTENT_LENGTH;
-        dated |= *name == DATE;
+        match *name {
+            CONTENT_LENGTH if told || value.as_bytes() != digits => return None,
+            CONTENT_LENGTH => told = true,
+            DATE => dated = true,
+            CONNECTION | TRAILER | TRANSFER_ENCODING | UPGRADE => return None,
+            _ => {}
+        }
         title_case::append(name, out);
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());
@@ -54,7 +50,7 @@ pub(super) fn write(head: &Parts, length: u64, now: Instant, out: &mut Vec<u8>) 
     }
     if !told {
         out.extend_from_slice(b"Content-Length: ");
-        out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+        out.extend_from_slice(digits);
         out.extend_from_slice(b"\r\n");
     }
     if !dated {
@@ -66,6 +62,7 @@ pub(super) fn write(head: &Parts, length: u64, now: Instant, out: &mut Vec<u8>) 
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
+    Some(())
 }
 
 thread_local! {
@@ -90,8 +87,12 @@ mod tests {
 
     fn written(head: &Parts, length: u64) -> String {
         let mut out = Vec::new();
-        write(head, length, Instant::now(), &mut out);
+        write(head, length, Instant::now(), &mut out).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    fn is_plain(head: &Parts, length: u64) -> bool {
+        write(head, length, Instant::now(), &mut Vec::new()).is_some()
     }
 
     #[test]
