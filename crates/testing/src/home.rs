@@ -121,3 +121,11 @@ impl Home {
         Server::start(self.clone(), &notify, sockets)
     }
 }
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the counters: {:?}", std::fs::read_to_string(self.counters()));
+        }
+    }
+}

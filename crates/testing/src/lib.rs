@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 mod home;
+mod process;
 mod server;
 
 pub use home::Home;
+pub use process::{Ended, Process, saved};
 pub use server::Server;
 
 /// The longest that anything may take which ought to happen at once.

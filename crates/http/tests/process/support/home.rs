@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
+use brim_testing::Ended;
 use tempfile::TempDir;
 
-use super::daemon::{Daemon, Ended};
+use super::daemon::Daemon;
+
+const BRIM_HTTP: &str = env!("CARGO_BIN_EXE_brim-http");
 
 /// What outlives a daemon: its configuration, its directories, its listening socket.
 pub(crate) struct Home {
@@ -33,18 +36,12 @@ pub(crate) fn serve_trial(keys: &str) -> Daemon {
 
 /// A program of `examples/`. Cargo builds them with the tests.
 pub(crate) fn example(name: &str) -> PathBuf {
-    let path = brim_http().with_file_name("examples").join(name);
-    assert!(path.exists(), "{} is not there: cargo build --examples makes it", path.display());
-    path
-}
-
-fn brim_http() -> PathBuf {
-    env!("CARGO_BIN_EXE_brim-http").into()
+    brim_testing::example(BRIM_HTTP, name)
 }
 
 /// Runs `brim-http` to its end.
 pub(crate) fn finished(arguments: &[&str]) -> Ended {
-    finished_by(&brim_http(), arguments)
+    finished_by(Path::new(BRIM_HTTP), arguments)
 }
 
 /// Runs `examples/trial.rs` to its end.
@@ -73,7 +70,7 @@ impl Home {
             directory: tempfile::tempdir().unwrap(),
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
             section: section.to_owned(),
-            program: brim_http(),
+            program: BRIM_HTTP.into(),
             descriptors: 4096,
             environment: Vec::new(),
             lives: Cell::new(0),
