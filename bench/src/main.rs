@@ -105,6 +105,7 @@ fn small(site: &Site, rounds: Rounds) -> io::Result<()> {
         Contestant::new("nginx", files(Tuning::Debian)?, SMALL).wanted(1.5),
         Contestant::new("nginx, tuned", files(Tuning::Tuned)?, SMALL),
         Contestant::new("Mongrel2", mongrel2::start(site)?, SMALL).wanted(2.0),
+        Contestant::new("bare hyper, no log", bare(site, Front::Plain)?, SMALL),
     ];
     contest::run("a file of 1 KiB", Measure::Requests, &all, rounds)
 }
