@@ -65,12 +65,16 @@ pub(super) fn response(
         if close {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        *response.body_mut() = match bodiless {
-            true => nothing(&response, outgoing),
-            false => whole(pieces),
-        };
+        if !bodiless {
+            // Its length is said where it is written.
+            *response.body_mut() = whole(pieces);
+            return Ok(response);
+        }
+        say_length(&mut response, length);
+        *response.body_mut() = nothing(&response, outgoing);
         return Ok(response);
     }
+    say_length(&mut response, length);
     if bodiless {
         *response.body_mut() = nothing(&response, outgoing);
         // Whatever the handler still says of it is its own affair, until the client has its response.
@@ -86,6 +90,12 @@ pub(super) fn response(
     let download = Download { open, left: length, over: false, upload, exchange, handler };
     *response.body_mut() = ResponseBody::stream(download);
     Ok(response)
+}
+
+fn say_length(response: &mut Response, length: Option<u64>) {
+    if let Some(length) = length.filter(|_| response.status() != StatusCode::NO_CONTENT) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
 }
 
 fn whole(mut pieces: VecDeque<Bytes>) -> ResponseBody {

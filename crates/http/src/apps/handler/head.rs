@@ -122,7 +122,7 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == 24 && key.ends_with(b"==")
 }
 
-/// Status and headers for the client; `None` where the answer makes no sense.
+/// Status and headers for the client, without the length of a body; `None` where the answer makes no sense.
 pub(super) fn response(answer: Answer) -> Option<Response> {
     let mut response = Response::default();
     let status = StatusCode::from_u16(answer.status).ok()?;
@@ -135,8 +135,6 @@ pub(super) fn response(answer: Answer) -> Option<Response> {
     let headers = response.headers_mut();
     if answer.is_upgrade {
         switch(headers);
-    } else if let Some(length) = answer.length.filter(|_| status != StatusCode::NO_CONTENT) {
-        headers.insert(header::CONTENT_LENGTH, length.into());
     }
     Some(response)
 }
