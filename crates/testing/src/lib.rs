@@ -4,6 +4,8 @@
 //! says when it is ready and is ended with the test. Whatever fails here fails the test.
 #![forbid(unsafe_code)]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -34,5 +36,18 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 pub fn example(program: &str, name: &str) -> PathBuf {
     let path = Path::new(program).with_file_name("examples").join(name);
     assert!(path.exists(), "{} is not there: cargo build --examples makes it", path.display());
+    path
+}
+
+/// A script in this folder that runs a program in a network of its own, in which the kernel has only this
+/// port to give.
+pub fn alone(folder: &Path, program: &str, port: u16) -> PathBuf {
+    let path = folder.join("alone");
+    let script = format!(
+        "#!/bin/sh\nexec unshare --map-root-user --net /bin/sh -euc 'ip link set lo up\n\
+         echo {port} {port} >/proc/sys/net/ipv4/ip_local_port_range\nexec \"$@\"' sh {program} \"$@\"\n"
+    );
+    std::fs::write(&path, script).expect("a script");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("a program");
     path
 }

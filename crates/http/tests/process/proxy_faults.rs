@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Upstream, eventually, get, post, serve};
+use crate::support::{BRIM_HTTP, Home, Upstream, eventually, get, post, serve};
 
 #[test]
 fn nobody_there_is_502_and_counted() {
@@ -18,6 +18,17 @@ fn nobody_there_is_502_and_counted() {
     assert_eq!(daemon.stats()["wsgi"]["proxy.bad_gateway"], 1);
     let log = daemon.logs("request failed");
     assert!(log.contains(&address.to_string()) && log.contains("takes no connection"), "{log}");
+}
+
+#[test]
+fn where_nobody_is_there_a_connection_with_itself_is_none() {
+    const PORT: u16 = 40_000;
+    let folder = tempfile::tempdir().unwrap();
+    let program = brim_testing::alone(folder.path(), BRIM_HTTP, PORT);
+    let keys = format!("apps = proxy\n[proxy]\ncall = proxy\nupstream = 127.0.0.1:{PORT}");
+    let daemon = Home::new(&keys).program(program).shared().start();
+    assert_eq!(get(&daemon, "/").status, 502);
+    daemon.logs("takes no connection");
 }
 
 #[test]

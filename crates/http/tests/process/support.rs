@@ -14,5 +14,5 @@ pub(crate) use client::{Client, Response, curl, get, post};
 pub(crate) use daemon::Daemon;
 pub(crate) use frames::{Frames, kind, literal};
 pub(crate) use gateway::{Gateway, Heard, Link, frame};
-pub(crate) use home::{Home, example, finished, serve, serve_trial, trial_finished};
+pub(crate) use home::{BRIM_HTTP, Home, example, finished, serve, serve_trial, trial_finished};
 pub(crate) use upstream::Upstream;

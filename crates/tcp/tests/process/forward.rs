@@ -1,15 +1,13 @@
 //! `call = forward`, with upstreams that behave and such that do not.
 
-use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use brim_testing::Home;
 
-use crate::support::{Client, Server, home, serve};
+use crate::support::{Client, PROGRAM, Server, home, serve};
 
 /// An upstream, and the server in front of it.
 fn before_an_upstream(keys: &str) -> (TcpListener, Server) {
@@ -144,17 +142,9 @@ fn a_client_is_reset_and_counted_when_no_upstream_takes_connections() {
 
 #[test]
 fn where_an_upstream_is_down_a_connection_with_itself_is_none() {
-    // In a network of its own, where the kernel has only the upstream's port to give.
     const PORT: u16 = 40_000;
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("alone");
-    let script = format!(
-        "#!/bin/sh\nexec unshare --map-root-user --net /bin/sh -euc 'ip link set lo up\n\
-         echo {PORT} {PORT} >/proc/sys/net/ipv4/ip_local_port_range\nexec \"$@\"' sh {} \"$@\"\n",
-        crate::support::PROGRAM
-    );
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let program = brim_testing::alone(folder.path(), PROGRAM, PORT);
     let keys = format!("call = forward\nupstream = 127.0.0.1:{PORT}");
     let server = Home::tcp(program, &keys).start();
     let mut client = Client::of(&server);

@@ -2,6 +2,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use brim_service::connect;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
@@ -34,8 +35,8 @@ impl Wire {
                 let connected = UnixStream::connect(path).await;
                 return connected.map(Self::Unix).map_err(UpstreamFailure::Connect);
             }
-            Place::Address(address) => tcp(&[*address]).await,
-            Place::Name(..) => tcp(&upstream.addresses().await?).await,
+            Place::Address(address) => connect(&[*address]).await,
+            Place::Name(..) => connect(&upstream.addresses().await?).await,
         };
         let stream = stream.map_err(UpstreamFailure::Connect)?;
         match (&spec.tls, &upstream.conf().tls) {
@@ -67,13 +68,6 @@ impl Wire {
             }
         }
     }
-}
-
-/// The first of these addresses that answers.
-async fn tcp(addresses: &[std::net::SocketAddr]) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(addresses).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 impl AsyncRead for Wire {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::daemon::Daemon;
 
-const BRIM_HTTP: &str = env!("CARGO_BIN_EXE_brim-http");
+pub(crate) const BRIM_HTTP: &str = env!("CARGO_BIN_EXE_brim-http");
 
 /// What outlives a daemon: its configuration, its directories, its listening socket.
 pub(crate) struct Home {

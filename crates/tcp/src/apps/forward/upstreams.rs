@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use brim_config::Target;
-use brim_service::Stream;
-use tokio::net::{TcpStream, UnixStream};
+use brim_service::{Stream, connect};
+use tokio::net::UnixStream;
 
 use super::Shared;
 use super::conf::{Balance, Conf};
@@ -93,20 +93,14 @@ impl Upstream {
     }
 
     pub(super) async fn connect(&self, conf: &Conf) -> io::Result<Stream> {
-        match &self.target {
-            Target::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
-            Target::Address(address) => connect(*address).await,
+        Ok(match &self.target {
+            Target::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+            Target::Address(address) => Stream::Tcp(connect(&[*address]).await?),
             Target::Name(name, port) => {
-                let mut last = io::Error::other("the name has no address");
-                for address in self.addresses(name, *port, conf).await?.iter() {
-                    match connect(*address).await {
-                        Ok(stream) => return Ok(stream),
-                        Err(error) => last = error,
-                    }
-                }
-                Err(last)
+                let addresses = self.addresses(name, *port, conf).await?;
+                Stream::Tcp(connect(&addresses).await?)
             }
-        }
+        })
     }
 
     /// The addresses of a name; those of before where it cannot be looked up again.
@@ -132,20 +126,6 @@ impl Upstream {
         *self.resolved.borrow_mut() = Some(resolved);
         Ok(addresses)
     }
-}
-
-/// Connects with an upstream. Where it is down and on this machine, the kernel may have given the socket the
-/// upstream's own port, and have connected it with itself.
-async fn connect(address: SocketAddr) -> io::Result<Stream> {
-    let stream = TcpStream::connect(address).await?;
-    if stream.local_addr()? == address {
-        let itself = Stream::Tcp(stream);
-        // Without a trace, or the upstream could not have its port.
-        crate::shell::reset(&itself);
-        return Err(io::ErrorKind::ConnectionRefused.into());
-    }
-    stream.set_nodelay(true)?;
-    Ok(Stream::Tcp(stream))
 }
 
 /// One connection's place among those of its upstream.
