@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -210,9 +211,17 @@ fn specs(section: &Section, folder: &Path) -> (&'static str, String, String) {
     (name, spec(), spec())
 }
 
+/// An address that is free, below the ports that the kernel gives to whoever asks for any: nobody takes it before
+/// the program does that it is for.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address")
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let addresses = std::iter::repeat_with(|| {
+        let step = std::process::id().wrapping_mul(7) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(10_000 + step % 20_000).expect("a port");
+        SocketAddr::from(([127, 0, 0, 1], port))
+    });
+    let mut free = addresses.filter(|address| TcpListener::bind(address).is_ok());
+    free.next().expect("a free port")
 }
 
 /// A program that is built with these tests.

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -62,15 +63,25 @@ impl Drop for Shell {
     }
 }
 
-/// Ports that are free now, in place of those that stand there.
+/// Ports that are free, in place of those that stand there. They are below those that the kernel gives to whoever
+/// asks for any, so that nobody takes them before the example does.
 fn free_ports(text: &mut [String], ports: &[&str]) -> Vec<SocketAddr> {
-    // All at once, so that they differ.
-    let free: Vec<_> = ports.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    for (port, listener) in ports.iter().zip(&free) {
-        let free = listener.local_addr().unwrap().port().to_string();
-        text.iter_mut().for_each(|text| *text = text.replace(port, &free));
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut free = Vec::new();
+    for port in ports {
+        let (number, address) = std::iter::repeat_with(|| {
+            let step = std::process::id().wrapping_mul(7) + NEXT.fetch_add(1, Ordering::Relaxed);
+            let number = 10_000 + step % 20_000;
+            (number.to_string(), format!("127.0.0.1:{number}"))
+        })
+        // What stands for one port must not look like another one.
+        .filter(|(number, _)| !ports.iter().any(|port| number.contains(port)))
+        .find(|(_, address)| TcpListener::bind(address).is_ok())
+        .unwrap();
+        text.iter_mut().for_each(|text| *text = text.replace(port, &number));
+        free.push(address.parse().unwrap());
     }
-    free.iter().map(|listener| listener.local_addr().unwrap()).collect()
+    free
 }
 
 /// Runs an example in a folder of the test's own.

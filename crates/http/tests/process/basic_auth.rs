@@ -182,15 +182,15 @@ fn a_flood_of_wrong_passwords_keeps_nobody_else_waiting() {
 #[test]
 fn an_unknown_name_takes_as_long_as_a_known_one() {
     let daemon = serve(&format!("al {}\n", bcrypt::hash("x", 9).unwrap()), "cache_time = 0");
-    let time = |user: &str| {
-        let rounds = (0..5).map(|round| {
-            let start = Instant::now();
-            assert_eq!(status(&daemon, &format!("{user}:{round}")), "401");
-            start.elapsed()
-        });
-        rounds.min().unwrap()
+    let time = |user: &str, round: usize| {
+        let start = Instant::now();
+        assert_eq!(status(&daemon, &format!("{user}:{round}")), "401");
+        start.elapsed()
     };
-    let (known, unknown) = (time("al"), time("nobody"));
+    // In turns: what else goes on at the machine holds up both alike.
+    let rounds: Vec<_> = (0..8).map(|round| (time("al", round), time("nobody", round))).collect();
+    let known = rounds.iter().map(|round| round.0).min().unwrap();
+    let unknown = rounds.iter().map(|round| round.1).min().unwrap();
     let ratio = known.as_secs_f64() / unknown.as_secs_f64();
     assert!((0.4..2.5).contains(&ratio), "known {known:?}, unknown {unknown:?}");
 }

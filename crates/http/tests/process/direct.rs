@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::files::Site;
 use crate::support::{Client, Daemon, Response, serve_trial};
 
-/// A head that comes in two parts is hyper's.
+/// Long enough for what was sent to be read alone.
 const PAUSE: Duration = Duration::from_millis(30);
 
 fn request(target: &str, lines: &str) -> String {
@@ -14,10 +14,8 @@ fn request(target: &str, lines: &str) -> String {
 
 fn by_hyper(daemon: &Daemon, request: &str) -> (Client, Response) {
     let mut client = daemon.client();
-    let (front, back) = request.split_at(request.len() / 2);
-    client.send(front);
-    std::thread::sleep(PAUSE);
-    client.send(back);
+    // What begins with an empty line is hyper's.
+    client.send(format!("\r\n{request}"));
     let response = client.response();
     (client, response)
 }

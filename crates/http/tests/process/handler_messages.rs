@@ -55,7 +55,7 @@ fn messages_go_to_the_handler_and_its_data_come_back() {
 
 #[test]
 fn http_goes_on_beside_messages_and_a_ping_goes_to_nobody() {
-    let (_gateway, daemon, mut link) = linked("tunnel_timeout = 1s");
+    let (_gateway, daemon, mut link) = linked("tunnel_timeout = 2s");
     let mut client = daemon.client();
     client.send("GET /chat HTTP/1.1\r\nHost: x\r\n\r\n");
     link.request();
@@ -64,7 +64,7 @@ fn http_goes_on_beside_messages_and_a_ping_goes_to_nobody() {
     let mut client = daemon.client();
     for _ in 0..4 {
         client.send("@chat {\"type\":\"ping\"}\0");
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(700));
     }
     assert_eq!(link.in_a_moment(), []);
     assert!(client.is_open());

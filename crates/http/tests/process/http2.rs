@@ -139,13 +139,14 @@ fn a_client_that_takes_nothing_loses_its_stream_and_no_other() {
 
 #[test]
 fn a_request_that_is_taken_back_is_a_499() {
-    let (daemon, path) = serve_unix("apps = slow");
+    let (daemon, path) = serve_unix("apps = slow echo");
     let mut client = Frames::connect(&path, &[]);
     assert!(client.request(1, "GET", "/slow?seconds=30", true));
-    client.next_of(kind::SETTINGS).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    // An answer to what came later: by then the first one has begun.
+    assert!(client.request(3, "GET", "/echo", true));
+    assert!(client.body(3).is_some());
     assert!(client.send(kind::RST_STREAM, 0, 1, &8u32.to_be_bytes()));
-    let line = daemon.access_lines(1).remove(0);
+    let line = daemon.access_lines(2).remove(1);
     assert!(line.contains(" 499 ") && line.contains(" disconnect "), "{line}");
 }
 

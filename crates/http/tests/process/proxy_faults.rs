@@ -1,17 +1,14 @@
 //! The proxy in front of upstreams that do not behave, and what becomes of it for the client.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{BRIM_HTTP, Home, Upstream, eventually, get, post, serve};
+use crate::support::{BRIM_HTTP, Home, Upstream, eventually, get, nobody, post, serve};
 
 #[test]
 fn nobody_there_is_502_and_counted() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let (_held, address) = nobody();
     let daemon = serve(&format!("apps = stats proxy\n[proxy]\ncall = proxy\nupstream = {address}"));
     let response = get(&daemon, "/");
     assert_eq!((response.status, response.text()), (502, "502 Bad Gateway\n"));
@@ -109,18 +106,21 @@ fn what_comes_behind_an_answer_is_nobodys_answer() {
         assert_eq!(client.get("/").text(), "ok");
     }
     assert_eq!(upstream.connections(), 10);
-    let late = Upstream::new(|client, _| {
+    let said = Arc::new(AtomicUsize::new(0));
+    let counted = said.clone();
+    let late = Upstream::new(move |client, _| {
         client.request();
         client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         std::thread::sleep(Duration::from_millis(50));
         client.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+        counted.fetch_add(1, Ordering::SeqCst);
         client.rest();
     });
     let daemon = serve(&late.behind(""));
     let mut client = daemon.client();
-    for _ in 0..3 {
+    for number in 1..=3 {
         assert_eq!(client.get("/").text(), "ok");
-        std::thread::sleep(Duration::from_millis(150));
+        eventually("what is nobody's", || (said.load(Ordering::SeqCst) == number).then_some(()));
     }
 }
 
@@ -208,7 +208,7 @@ fn more_connections_than_there_may_be_wait_or_are_503() {
     let upstream = Upstream::new(|client, _| {
         while let Some(head) = client.request() {
             if head.starts_with("GET /slow") {
-                std::thread::sleep(Duration::from_millis(400));
+                std::thread::sleep(Duration::from_secs(3));
             }
             client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }

@@ -15,4 +15,4 @@ pub(crate) use daemon::Daemon;
 pub(crate) use frames::{Frames, kind, literal};
 pub(crate) use gateway::{Gateway, Heard, Link, frame};
 pub(crate) use home::{BRIM_HTTP, Home, example, finished, serve, serve_trial, trial_finished};
-pub(crate) use upstream::Upstream;
+pub(crate) use upstream::{Upstream, nobody};

@@ -17,7 +17,7 @@ fn pings_come_in_time_while_it_serves() {
     for _ in 0..6 {
         daemon.notice("WATCHDOG=1");
     }
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     assert_eq!(slow.response().status, 200);
 }
 
@@ -26,7 +26,7 @@ fn a_worker_that_hangs_costs_the_ping_and_says_so() {
     let daemon = home("apps = block echo\nworkers = 2").shared().start();
     daemon.notice("WATCHDOG=1");
     let mut stuck = daemon.client();
-    stuck.send("GET /block?seconds=2 HTTP/1.1\r\nHost: x\r\n\r\n");
+    stuck.send("GET /block?seconds=4 HTTP/1.1\r\nHost: x\r\n\r\n");
     daemon.logs("a worker's loop does not turn; no watchdog ping");
     let start = Instant::now();
     // What was on its way is not counted: then there is silence until the loop turns again.
@@ -49,7 +49,7 @@ fn a_held_instance_pings_too() {
 fn pings_go_on_during_the_drain() {
     let daemon = home("apps = slow stats").shared().start();
     let mut slow = daemon.client();
-    slow.send("GET /slow?seconds=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    slow.send("GET /slow?seconds=3 HTTP/1.1\r\nHost: x\r\n\r\n");
     daemon.stats();
     daemon.terminate();
     for _ in 0..3 {

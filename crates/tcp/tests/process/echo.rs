@@ -78,7 +78,8 @@ fn ipv4_ipv6_and_unix_sockets_are_served_by_one_section() {
 
 #[test]
 fn without_systemd_it_opens_its_listeners_itself() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // An address that no other test has anything to do with, so that its port stays free.
+    let free = TcpListener::bind("127.7.7.7:0").unwrap().local_addr().unwrap();
     let home = home(&format!("listen = {free}\ncall = echo"));
     let _server = home.start_with(Vec::new());
     let mut client = Client::new(TcpStream::connect(free).unwrap());

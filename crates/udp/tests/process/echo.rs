@@ -108,7 +108,8 @@ fn unix_sockets_are_served_and_peers_without_a_path_do_no_harm() {
 
 #[test]
 fn without_systemd_it_opens_its_sockets_itself() {
-    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // An address that no other test has anything to do with, so that its port stays free.
+    let free = UdpSocket::bind("127.7.7.7:0").unwrap().local_addr().unwrap();
     let home = home(&format!("listen = {free}\ncall = echo"));
     let _server = home.start_with(Vec::new());
     let client = Client::new(free);

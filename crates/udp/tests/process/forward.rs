@@ -47,7 +47,7 @@ fn each_client_has_a_session_of_its_own_and_hears_its_own_answers() {
 
 #[test]
 fn a_session_ends_after_idle_timeout_and_makes_room() {
-    let (upstream, server) = before_an_upstream("idle_timeout = 400ms\nmax_sessions = 1");
+    let (upstream, server) = before_an_upstream("idle_timeout = 3s\nmax_sessions = 1");
     let (first, second) = (Client::of(&server), Client::of(&server));
     first.send("a");
     let (_, session) = heard(&upstream);

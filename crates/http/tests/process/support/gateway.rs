@@ -214,7 +214,7 @@ impl Link {
 
     /// The next frame, or `None` when nothing comes within a moment.
     pub(crate) fn soon(&mut self) -> Option<Heard> {
-        self.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        self.stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         let mut heard = self.decode();
         while heard.is_none() && self.more().is_ok_and(|count| count > 0) {
             heard = self.decode();

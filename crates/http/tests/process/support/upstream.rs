@@ -1,8 +1,20 @@
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
 use super::Client;
+
+/// An address where nobody listens, and that nobody else gets while the socket is held.
+pub(crate) fn nobody() -> (OwnedFd, SocketAddr) {
+    let (family, flags) = (AddressFamily::INET, SocketFlags::CLOEXEC);
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = rustix::net::getsockname(&socket).unwrap().try_into().unwrap();
+    (socket, address)
+}
 
 /// A server behind the one under test, which says what it is told to, byte for byte.
 pub(crate) struct Upstream {
