@@ -76,8 +76,12 @@ impl Program for Udp {
         &plan.settings
     }
 
-    fn worker(plan: &Arc<UdpPlan>, context: WorkerContext, _: Option<&UdpWorker>) -> UdpWorker {
-        UdpWorker::new(plan, context)
+    fn worker(
+        plan: &Arc<UdpPlan>,
+        context: WorkerContext,
+        previous: Option<&UdpWorker>,
+    ) -> UdpWorker {
+        UdpWorker::new(plan, context, previous)
     }
 
     fn datagrams(

@@ -38,7 +38,11 @@ pub(crate) async fn serve(current: Current<UdpWorker>, held: DatagramSocket) {
         };
         let worker = current.get();
         match received {
-            Ok(()) => take(&worker, &socket, &mut batch).await,
+            Ok(()) => {
+                take(&worker, &socket, &mut batch).await;
+                // Others have their turn, however much comes.
+                tokio::task::coop::consume_budget().await;
+            }
             Err(error) => failed(&local, &error, &mut log_limit).await,
         }
         if batch.size() != worker.max_datagram_size {

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
@@ -49,11 +50,17 @@ impl Registry {
 /// An app whose section was read: shared by the workers.
 pub(crate) trait ConfiguredApp: Send + Sync {
     fn stats(&self) -> Vec<Stat>;
-    fn build(&self, context: &AppContext, limit: usize) -> Rc<dyn BuiltApp>;
+    /// `limit`: datagrams that are served at the same time. `previous`: the app until a reload.
+    fn build(
+        &self,
+        context: &AppContext,
+        limit: usize,
+        previous: Option<&dyn BuiltApp>,
+    ) -> Rc<dyn BuiltApp>;
 }
 
 /// An app of one worker.
-pub(crate) trait BuiltApp {
+pub(crate) trait BuiltApp: Any {
     /// Serves what came at once; when this is done, more is received.
     fn serve<'a>(&'a self, socket: &'a Rc<Socket>, batch: &'a Batch) -> Work<'a>;
 
@@ -69,7 +76,7 @@ pub(crate) trait BatchApp: Sized + 'static {
 
     fn parse_conf(section: &mut Reader<'_>) -> Self::Conf;
     fn stats_conf(conf: &Self::Conf) -> Vec<Stat>;
-    fn new(conf: Arc<Self::Conf>, context: &AppContext) -> Self;
+    fn new(conf: Arc<Self::Conf>, context: &AppContext, previous: Option<&Self>) -> Self;
     fn serve(&self, socket: &Rc<Socket>, batch: &Batch) -> impl Future<Output = ()>;
     fn finish(&self) -> impl Future<Output = ()>;
 }
@@ -81,8 +88,15 @@ impl<A: BatchApp> ConfiguredApp for Many<A> {
         A::stats_conf(&self.0)
     }
 
-    fn build(&self, context: &AppContext, _: usize) -> Rc<dyn BuiltApp> {
-        Rc::new(BuiltMany(A::new(self.0.clone(), context)))
+    fn build(
+        &self,
+        context: &AppContext,
+        _: usize,
+        previous: Option<&dyn BuiltApp>,
+    ) -> Rc<dyn BuiltApp> {
+        // It may be another app's.
+        let previous = previous.and_then(|app| (app as &dyn Any).downcast_ref::<BuiltMany<A>>());
+        Rc::new(BuiltMany(A::new(self.0.clone(), context, previous.map(|BuiltMany(app)| app))))
     }
 }
 
@@ -105,7 +119,12 @@ impl<A: App> ConfiguredApp for One<A> {
         A::stats_conf(&self.0)
     }
 
-    fn build(&self, context: &AppContext, limit: usize) -> Rc<dyn BuiltApp> {
+    fn build(
+        &self,
+        context: &AppContext,
+        limit: usize,
+        _: Option<&dyn BuiltApp>,
+    ) -> Rc<dyn BuiltApp> {
         let app = Rc::new(A::new(self.0.clone(), context));
         Rc::new(BuiltOne { app, room: Rc::new(Room::new(limit)) })
     }

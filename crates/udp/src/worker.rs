@@ -24,10 +24,16 @@ pub(crate) struct UdpWorker {
 }
 
 impl UdpWorker {
-    pub(crate) fn new(plan: &Arc<UdpPlan>, context: WorkerContext) -> Self {
-        let section = &plan.section;
+    /// `previous`: the state until a reload.
+    pub(crate) fn new(
+        plan: &Arc<UdpPlan>,
+        context: WorkerContext,
+        previous: Option<&Self>,
+    ) -> Self {
+        let (section, app) = (&plan.section, AppContext::new(&context));
+        let previous = previous.map(|previous| &*previous.app);
         Self {
-            app: plan.app.build(&AppContext::new(&context), section.concurrent_per_worker),
+            app: plan.app.build(&app, section.concurrent_per_worker, previous),
             max_datagram_size: section.max_datagram_size,
             receive_buffer: section.receive_buffer,
             datagrams: context.stats.counter(DATAGRAMS),

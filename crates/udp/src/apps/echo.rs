@@ -25,7 +25,7 @@ impl BatchApp for Echo {
         ["byte_count", "send_failed_count"].map(Stat::sum).into()
     }
 
-    fn new(_: Arc<()>, context: &AppContext) -> Self {
+    fn new(_: Arc<()>, context: &AppContext, _: Option<&Self>) -> Self {
         Self { bytes: context.counter("byte_count"), unsent: context.counter("send_failed_count") }
     }
 

@@ -68,10 +68,13 @@ impl BatchApp for Forward {
         .into()
     }
 
-    fn new(conf: Arc<Conf>, context: &AppContext) -> Self {
+    /// Clients keep their sessions at a reload, save those of upstreams that are no longer there.
+    fn new(conf: Arc<Conf>, context: &AppContext, previous: Option<&Self>) -> Self {
+        let sessions = previous.map(|previous| previous.sessions.clone()).unwrap_or_default();
+        sessions.borrow_mut().retain(|_, session| session.is_to_one_of(&conf.upstreams));
         Self {
             upstreams: Upstreams::new(&conf, context.worker()),
-            sessions: Rc::default(),
+            sessions,
             counters: Rc::new(Counters {
                 sessions: context.counter("session_count"),
                 refused: context.counter("session_refused_count"),

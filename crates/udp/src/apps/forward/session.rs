@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use brim_config::Target;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use socket2::SockRef;
@@ -29,6 +30,7 @@ thread_local! {
 pub(super) struct Session {
     socket: UdpSocket,
     upstream: Rc<Upstream>,
+    address: SocketAddr,
     /// When something was sent last, in either direction.
     last: Cell<Instant>,
     /// Something was sent, and no answer came since.
@@ -52,7 +54,7 @@ impl Session {
         let socket = UdpSocket::from_std(socket)?;
         let last = Cell::new(Instant::now());
         let (waits, refused) = (Cell::new(false), Cell::new(false));
-        Ok(Self { socket, upstream, last, waits, refused })
+        Ok(Self { socket, upstream, address, last, waits, refused })
     }
 
     /// Sends something to the upstream. Where the kernel does not take it, it is lost, as datagrams are.
@@ -61,10 +63,9 @@ impl Session {
         // Not by tokio: of a new socket it does not know yet that it takes something.
         let send = || rustix::net::send(&self.socket, bytes, SendFlags::DONTWAIT);
         let sent = match send() {
-            // What became of an earlier one is told first; the session's end is near.
-            Err(Errno::CONNREFUSED) => {
-                self.refused.set(true);
-                self.upstream.failed();
+            Err(error) if !is_about_this_one(error) => {
+                // What became of an earlier one is told first; the session's end is near.
+                self.refuse();
                 send()
             }
             sent => sent,
@@ -93,23 +94,50 @@ impl Session {
         counters: &Counters,
     ) {
         while self.readable(conf.idle_timeout).await {
-            // Of one that nobody hears, the kernel says no more than that.
-            if SockRef::from(&self.socket).take_error().is_ok_and(|error| error.is_some()) {
-                counters.failed.incr();
-                self.refused.set(true);
-                self.upstream.failed();
-                break;
+            // Of one that nobody hears, the kernel says no more than that; it may have told `send` already.
+            let mut failed = self.refused.get() || self.has_failed();
+            while !failed {
+                match self.receive() {
+                    Ok(answer) => self.pass(&answer, client, to, counters).await,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => failed = true,
+                }
+                // Others have their turn, however much comes.
+                tokio::task::coop::consume_budget().await;
             }
-            loop {
-                let answer = ANSWER.with_borrow_mut(|buffer| {
-                    let length = self.socket.try_recv(buffer)?;
-                    io::Result::Ok(buffer.get(..length).unwrap_or_default().to_vec())
-                });
-                let Ok(answer) = answer else { break };
-                self.pass(&answer, client, to, counters).await;
+            if failed {
+                counters.failed.incr();
+                self.refuse();
+                break;
             }
         }
         self.waits.set(false);
+    }
+
+    fn refuse(&self) {
+        if !self.refused.replace(true) {
+            self.upstream.failed(self.address);
+        }
+    }
+
+    /// Whether the kernel has an error to tell. The runtime forgets that it heard of one.
+    fn has_failed(&self) -> bool {
+        let _ = self
+            .socket
+            .try_io(Interest::ERROR, || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
+        SockRef::from(&self.socket).take_error().is_ok_and(|error| error.is_some())
+    }
+
+    fn receive(&self) -> io::Result<Vec<u8>> {
+        ANSWER.with_borrow_mut(|buffer| {
+            let length = self.socket.try_recv(buffer)?;
+            Ok(buffer.get(..length).unwrap_or_default().to_vec())
+        })
+    }
+
+    /// Whether it goes to one of these.
+    pub(super) fn is_to_one_of(&self, targets: &[Target]) -> bool {
+        targets.contains(&self.upstream.target)
     }
 
     /// Waits for an answer or an error; false when there is silence for too long.
@@ -134,4 +162,9 @@ impl Session {
         }
         self.waits.set(false);
     }
+}
+
+/// Whether an error is about the datagram that is sent, and none before it.
+fn is_about_this_one(error: Errno) -> bool {
+    matches!(error, Errno::WOULDBLOCK | Errno::MSGSIZE | Errno::NOBUFS | Errno::NOMEM)
 }

@@ -24,6 +24,8 @@ pub(super) struct Upstream {
     pub(super) target: Target,
     /// Of a name, what it stands for; none while that is not known.
     addresses: RefCell<Arc<[SocketAddr]>>,
+    /// Which of them is used: the next one when nobody is there.
+    which: Cell<usize>,
     /// Since when it rests.
     rests: Cell<Option<Instant>>,
 }
@@ -42,7 +44,7 @@ impl Upstreams {
         let turn = self.turn.get() % count.max(1);
         self.turn.set(turn + 1);
         let in_turn = self.all.iter().cycle().skip(turn).take(count);
-        let known = in_turn.filter_map(|one| Some((one, one.addresses.borrow().first().copied()?)));
+        let known = in_turn.filter_map(|one| Some((one, one.address()?)));
         let rests = |one: &Upstream| {
             one.rests.get().filter(|since| now.duration_since(*since) < self.fail_timeout)
         };
@@ -60,6 +62,7 @@ impl Upstream {
         let upstream = Rc::new(Self {
             target: target.clone(),
             addresses: RefCell::new(address.into_iter().collect()),
+            which: Cell::new(0),
             rests: Cell::new(None),
         });
         if let Target::Name(name, port) = target {
@@ -69,8 +72,16 @@ impl Upstream {
         upstream
     }
 
-    /// Nobody is there.
-    pub(super) fn failed(&self) {
+    fn address(&self) -> Option<SocketAddr> {
+        let addresses = self.addresses.borrow();
+        addresses.get(self.which.get() % addresses.len().max(1)).copied()
+    }
+
+    /// Nobody is there, at this address.
+    pub(super) fn failed(&self, address: SocketAddr) {
+        if self.address() == Some(address) {
+            self.which.set(self.which.get().wrapping_add(1));
+        }
         if self.rests.replace(Some(Instant::now())).is_none() {
             tracing::warn!(upstream = %self.target, "nobody is there, upstream rests");
         }
