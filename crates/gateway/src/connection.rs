@@ -86,8 +86,14 @@ async fn run(shell: &Shell, key: Key, wired: &Wired) {
     while !wired.has_ended.get() {
         tokio::select! {
             readable = wired.stream.readable() => {
-                if readable.is_err() || !read(shell, key, wired, &mut pending) {
+                if readable.is_err() {
                     return;
+                }
+                match read(shell, key, wired, &mut pending) {
+                    After::Nothing => {}
+                    // Others have their turn.
+                    After::More => tokio::task::yield_now().await,
+                    After::End => return,
                 }
             }
             writable = wired.stream.writable(), if wired.is_blocked.get() => {
@@ -103,16 +109,25 @@ async fn run(shell: &Shell, key: Key, wired: &Wired) {
     }
 }
 
-/// Reads what is there; whether the connection goes on.
-fn read(shell: &Shell, key: Key, wired: &Wired, pending: &mut Vec<u8>) -> bool {
+/// What there is to be read after something was.
+enum After {
+    Nothing,
+    More,
+    End,
+}
+
+/// Reads what is there, but not too much of it at once.
+fn read(shell: &Shell, key: Key, wired: &Wired, pending: &mut Vec<u8>) -> After {
     BUFFER.with_borrow_mut(|buffer| {
         for _ in 0..AT_ONCE {
             let count = match wired.stream.try_read_rest(buffer) {
-                Ok(0) => return false,
+                Ok(0) => return After::End,
                 Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    return After::Nothing;
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(_) => return false,
+                Err(_) => return After::End,
             };
             let fresh = buffer.get(..count).unwrap_or_default();
             let was_fresh = shell.core.borrow().has_fresh();
@@ -120,13 +135,13 @@ fn read(shell: &Shell, key: Key, wired: &Wired, pending: &mut Vec<u8>) -> bool {
             shell.changed();
             shell.look_for_fresh(was_fresh);
             if result.is_err() {
-                return false;
+                return After::End;
             }
             if count < PIECE {
-                return true;
+                return After::Nothing;
             }
         }
-        true
+        After::More
     })
 }
 

@@ -111,17 +111,24 @@ fn act(
 
 /// A new file with these permissions, whatever the umask is.
 fn create(path: &Path, mode: u32, group: Option<&str>) -> io::Result<File> {
+    let gid = group.map(gid_of).transpose()?;
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(path)?;
-    if let Some(group) = group {
-        let gid = gid_of(group)?;
+    if let Err(error) = open_to(&file, mode, gid) {
+        let _ = std::fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(file)
+}
+
+fn open_to(file: &File, mode: u32, gid: Option<Gid>) -> io::Result<()> {
+    if let Some(gid) = gid {
         // A folder with the set-group-ID bit has seen to it.
-        if fstat(&file)?.st_gid != gid.as_raw() {
-            fchown(&file, None, Some(gid))?;
+        if fstat(file)?.st_gid != gid.as_raw() {
+            fchown(file, None, Some(gid))?;
         }
     }
-    file.set_permissions(Permissions::from_mode(mode))?;
-    Ok(file)
+    file.set_permissions(Permissions::from_mode(mode))
 }
 
 /// A group's number, by the machine's own list.
