@@ -54,7 +54,7 @@ pub(crate) fn wait(daemon: &str, max: Duration) -> Exit {
         }
     };
     let path = Path::new(FOLDER).join(daemon);
-    let row = next(read(&path), &unit, now());
+    let row = next(read(&path), &unit, max, now());
     let time = total(row.ends, unit.restart_sec, max);
     let more = time.saturating_sub(unit.restart_sec);
     if row.ends > 1 {
@@ -69,12 +69,12 @@ pub(crate) fn wait(daemon: &str, max: Duration) -> Exit {
 }
 
 /// The row with the end that has just been.
-fn next(row: Row, unit: &Unit, now: Duration) -> Row {
+fn next(row: Row, unit: &Unit, max: Duration, now: Duration) -> Row {
     if unit.restarts == 0 {
         return Row { ends: 0, ..row };
     }
     let ran = now.saturating_sub(row.started).saturating_sub(unit.restart_sec);
-    let before = total(row.ends, unit.restart_sec, Duration::MAX);
+    let before = total(row.ends, unit.restart_sec, max);
     let steady = ran >= STEADY && ran >= before.saturating_mul(2);
     Row { ends: if steady { 1 } else { row.ends.saturating_add(1) }, ..row }
 }
@@ -172,6 +172,7 @@ mod tests {
     #[test]
     fn ends_are_in_a_row_when_the_runs_between_them_are_short() {
         let at = |seconds: u64| Duration::from_secs(1000 + seconds);
+        let next = |row, unit: &Unit, now| next(row, unit, Duration::from_secs(300), now);
         let row = Row { ends: 3, started: at(0) };
         assert_eq!(next(row, &unit(4), at(5)).ends, 4);
         assert_eq!(next(row, &unit(4), at(60)).ends, 4, "59 seconds, and one of waiting");
@@ -179,6 +180,9 @@ mod tests {
         let long = Row { ends: 8, ..row };
         assert_eq!(next(long, &unit(9), at(200)).ends, 9, "128 seconds were waited before");
         assert_eq!(next(long, &unit(9), at(257)).ends, 1);
+        let longest = Row { ends: 30, ..row };
+        assert_eq!(next(longest, &unit(9), at(600)).ends, 31, "300 seconds were waited before");
+        assert_eq!(next(longest, &unit(9), at(601)).ends, 1);
         assert_eq!(next(long, &unit(0), at(5)).ends, 0, "started by hand");
         assert_eq!(next(Row::default(), &unit(1), at(5)).ends, 1, "no file");
     }
