@@ -163,12 +163,13 @@ impl Shell {
         transport: &mut Transport,
         output: &mut Output,
     ) -> Poll<io::Result<()>> {
-        let before = transport.written();
+        let before = (output.left(), transport.written());
         let written = output.poll_write(cx, transport);
-        if written.is_pending() && transport.written() == before {
-            self.clock.write_blocks();
-        } else {
+        if written.is_ready() || before != (output.left(), transport.written()) {
             self.clock.write_goes();
+        }
+        if written.is_pending() {
+            self.clock.write_blocks();
         }
         ready!(written)?;
         self.clock.flushed(cx);
@@ -231,6 +232,11 @@ impl Output {
             output.rest = whole;
         }
         Some(output)
+    }
+
+    /// How many bytes are still to be written.
+    fn left(&self) -> usize {
+        self.first.len() - self.written + self.rest.len()
     }
 
     fn poll_write(

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use socket2::{Domain, SockRef, Socket, Type};
+
 use super::files::Site;
 use crate::support::{Client, Daemon, Response, serve_trial};
 
@@ -96,4 +98,26 @@ fn a_thousand_requests_in_one_write_are_answered_in_order() {
     sender.join().unwrap();
     assert!(client.is_open());
     assert_eq!(daemon.access_lines(1000).len(), 1000);
+}
+
+#[test]
+fn a_client_that_reads_slowly_but_steadily_gets_everything() {
+    const LENGTH: usize = 65_536;
+    let site = Site::new(&[("a", &"x".repeat(LENGTH))]);
+    let daemon = site.serve_beside("\nwrite_timeout = 2s", "");
+    // Little of it is on its way, and in small segments.
+    SockRef::from(&daemon.home.listener).set_send_buffer_size(4096).unwrap();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(8192).unwrap();
+    socket.set_tcp_mss(1000).unwrap();
+    socket.connect(&daemon.address().into()).unwrap();
+    let mut client = Client::over(socket.into());
+    let (get, last) = (request("/a", ""), request("/a", "Connection: close\r\n"));
+    client.send([&*get, &get, &last].concat());
+    let mut total = 0;
+    while total < 3 * LENGTH {
+        std::thread::sleep(Duration::from_millis(400));
+        total += client.take(8192).len();
+    }
+    assert!(!client.rest().is_empty(), "the heads come on top");
 }

@@ -142,6 +142,10 @@ async fn keep(gateway: Weak<Gateway>) {
                 told = true;
                 tracing::warn!(gateway = %path.display(), error = &error as &dyn std::error::Error, "no link, trying again");
             }
+            Err(_) if !told => {
+                told = true;
+                tracing::warn!(gateway = %path.display(), "no link: it accepts and says nothing, trying again");
+            }
             Ok(Err(_)) | Err(_) => {}
         }
         match since.elapsed() >= STABLE {
