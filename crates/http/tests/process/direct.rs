@@ -113,11 +113,11 @@ fn a_client_that_reads_slowly_but_steadily_gets_everything() {
     socket.connect(&daemon.address().into()).unwrap();
     let mut client = Client::over(socket.into());
     let (get, last) = (request("/a", ""), request("/a", "Connection: close\r\n"));
-    client.send([&*get, &get, &last].concat());
+    client.send([get, last].concat());
     let mut total = 0;
-    while total < 3 * LENGTH {
+    while total < LENGTH {
         std::thread::sleep(Duration::from_millis(400));
-        total += client.take(8192).len();
+        total += client.take(4096).len();
     }
-    assert!(!client.rest().is_empty(), "the heads come on top");
+    assert!(total + client.rest().len() > 2 * LENGTH);
 }
