@@ -136,7 +136,7 @@ fn a_program_that_does_not_start_costs_only_its_client() {
     std::fs::copy("/bin/cat", &path).unwrap();
     let server = serve(&format!("call = exec\nexec = {}", path.display()));
     std::fs::remove_file(&path).unwrap();
-    Client::of(&server).is_reset();
+    Client::reset_by(&server);
     server.logs("the program does not start");
     server.saves("program_failed_count", 1);
     std::fs::copy("/bin/cat", &path).unwrap();

@@ -129,7 +129,7 @@ fn a_client_is_reset_and_counted_when_no_upstream_takes_connections() {
     let ((_one, down), (_two, too)) = (nobody(), nobody());
     let server = serve(&format!("call = forward\nupstream = {down} {too}\nmax_fails = 2"));
     for _ in 0..2 {
-        Client::of(&server).is_reset();
+        Client::reset_by(&server);
     }
     server.saves("upstream_failed_count", 4);
     server.saves("unserved_count", 2);
@@ -147,9 +147,7 @@ fn where_an_upstream_is_down_a_connection_with_itself_is_none() {
     let program = brim_testing::alone(folder.path(), PROGRAM, PORT);
     let keys = format!("call = forward\nupstream = 127.0.0.1:{PORT}");
     let server = Home::tcp(program, &keys).start();
-    let mut client = Client::of(&server);
-    client.send("hello");
-    client.is_reset();
+    Client::reset_by(&server);
     server.saves("unserved_count", 1);
 }
 
@@ -199,7 +197,7 @@ fn connect_timeout_bounds_an_upstream_that_does_not_answer() {
     let _first = TcpStream::connect(address).unwrap();
     let server = serve(&format!("call = forward\nupstream = {address}\nconnect_timeout = 300ms"));
     let start = std::time::Instant::now();
-    Client::of(&server).is_reset();
+    Client::reset_by(&server);
     assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
     server.saves("unserved_count", 1);
 }

@@ -33,6 +33,14 @@ impl Client {
         Self::new(TcpStream::connect(server.address()).unwrap())
     }
 
+    /// Connects and is reset, perhaps before it knows that it is connected.
+    pub(crate) fn reset_by(server: &Server) {
+        match TcpStream::connect(server.address()) {
+            Ok(stream) => Self::new(stream).is_reset(),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+    }
+
     pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
