@@ -163,8 +163,11 @@ fn replaced() {
         assert_eq!(answer(&socket, "before"), "before");
         let started = Instant::now();
         machine.ok(&["kill", &format!("-{signal}"), &before]);
-        assert_eq!(answer(&socket, "after"), "after");
+        // The signal may come a moment too late for the first one.
+        until("an answer of another process", LIMIT, || {
+            assert_eq!(answer(&socket, "after"), "after");
+            (pid() != before).then_some(())
+        });
         println!("{what}: an answer after {:?}", started.elapsed());
-        assert_ne!(pid(), before);
     }
 }
