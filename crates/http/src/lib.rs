@@ -13,7 +13,8 @@
 //! 1. [`plan`](self): the section and its apps, read and checked before anything is served.
 //! 2. `connection`: the shell that owns a socket, with its clocks. What is simple it speaks itself (`direct`), and
 //!    hyper all the rest.
-//! 3. `exchange`: one request and its response; the one place that counts and logs.
+//! 3. `exchange`: one request and its response; the one place that counts and logs. Its `service` leads from
+//!    the head to the response.
 //! 4. `admission`: what hyper lets through and we do not.
 //! 5. `chain`: the apps in order, those that the request is for (`scope`), then `end`.
 //! 6. `error`: the one place where an error becomes a response.

@@ -172,12 +172,17 @@ impl Clock {
         if self.phase.get() != Phase::Exchange {
             return false;
         }
-        if self.ended.get().is_none() {
-            self.ended.set(Some(Instant::now()));
+        if !self.is_ended() {
+            self.note_end();
             cx.waker().wake_by_ref();
             return true;
         }
         !self.body_open.get()
+    }
+
+    /// The client has ended its half, during an exchange.
+    pub(crate) fn note_end(&self) {
+        self.ended.set(Some(Instant::now()));
     }
 
     /// Whether the client has ended its half during this exchange.
@@ -206,7 +211,7 @@ impl Clock {
         {
             self.phase.set(Phase::Idle);
             self.since.set(now);
-            if self.ended.get().is_some() {
+            if self.is_ended() {
                 // Now hyper may see it.
                 cx.waker().wake_by_ref();
             }

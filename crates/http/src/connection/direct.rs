@@ -1,7 +1,7 @@
 //! What most requests are: a GET with nothing special to it, answered by something short. The shell speaks those
-//! itself, at two thirds of what hyper's general ways cost, and holds no buffer between them. As soon as
-//! there is anything else, hyper goes on from the beginning of that request, and, where an app has answered
-//! it already, with that answer.
+//! itself, by a fifth fewer instructions than with hyper's general ways, and holds no buffer between them. As
+//! soon as there is anything else, hyper goes on from the beginning of that request, and, where an app has
+//! answered it already, with that answer.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -148,7 +148,7 @@ impl Shell {
             }
             let came = poll_input(cx, transport, |input| input.map(Bytes::copy_from_slice));
             match ready!(came) {
-                Ok(came) if came.is_empty() => drop(self.clock.hides_end(cx)),
+                Ok(came) if came.is_empty() => self.clock.note_end(),
                 Ok(came) => *rest = came,
                 Err(_) => return Poll::Ready(()),
             }
