@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::support::{Daemon, Home, curl, eventually, example, finished, get};
 
@@ -126,37 +126,32 @@ fn a_file_that_is_missing_or_odd_is_told_with_its_line() {
 #[test]
 fn a_flood_of_wrong_passwords_keeps_nobody_else_waiting() {
     let mut users = format!("al {}\n", hash("secret"));
-    // So costly that the flood takes minutes.
     writeln!(users, "slow {}", bcrypt::hash("x", 11).unwrap()).unwrap();
     let keys = "verifiers = 1\n[brim]\ntrusted_proxies = 127.0.0.0/8";
     let daemon = serve(&users, keys);
     assert_eq!(status(&daemon, "al:secret"), "200");
     let address = daemon.address();
     let (done, flood) = channel();
-    for number in 0..8 {
+    // Until nobody hears them any more: all the while there is one more than the four that may wait.
+    for flooder in 0..5 {
         let done = done.clone();
         std::thread::spawn(move || {
             let url = format!("http://{address}/tell");
-            let user = format!("slow:{number}");
-            let status = curl(&[
-                "-s",
-                "-o",
-                "/dev/null",
-                "-w",
-                "%{http_code} %header{retry-after}",
-                "-u",
-                &user,
-                &url,
-            ]);
-            let _ = done.send(status);
+            let format = "%{http_code} %header{retry-after}";
+            for number in 0.. {
+                let user = format!("slow:{flooder}.{number}");
+                let answer = curl(&["-s", "-o", "/dev/null", "-w", format, "-u", &user, &url]);
+                if done.send(answer).is_err() {
+                    return;
+                }
+            }
         });
     }
-    // One more than the four that may wait for one client is refused at once.
-    assert_eq!(flood.recv().unwrap(), "503 2");
-    // Who is known already does not wait at all; a new one, elsewhere, a few verifications at most.
-    let start = Instant::now();
+    let refused = || flood.iter().take(100).any(|answer| answer == "503 2");
+    assert!(refused(), "nobody is sent away");
+    // Who is known already does not wait, and would be refused else.
     assert_eq!(status(&daemon, "al:secret"), "200");
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    // A new one, elsewhere, has its turn.
     let url = format!("http://{address}/tell");
     let elsewhere = [
         "-s",
@@ -171,12 +166,10 @@ fn a_flood_of_wrong_passwords_keeps_nobody_else_waiting() {
         &url,
     ];
     assert_eq!(curl(&elsewhere), "401");
-    drop(done);
-    let mut rest: Vec<_> = flood.iter().collect();
-    rest.push("503 2".to_owned());
-    let count = |status: &str| rest.iter().filter(|found| found.trim() == status).count();
-    assert_eq!((count("503 2") + count("401"), rest.len()), (8, 8), "{rest:?}");
-    assert!(count("401") >= 4, "{rest:?}");
+    let so_far: Vec<_> = flood.try_iter().collect();
+    let expected = |answer: &str| ["503 2", "401"].contains(&answer.trim());
+    assert!(so_far.iter().all(|answer| expected(answer)), "{so_far:?}");
+    assert!(refused(), "the flood has ended too early");
 }
 
 #[test]
