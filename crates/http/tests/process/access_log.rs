@@ -182,7 +182,7 @@ fn a_client_that_leaves_in_the_middle_keeps_its_status_and_is_marked() {
 
 #[test]
 fn refusals_are_logged_and_counted_with_what_was_understood() {
-    let daemon = serve("apps = echo stats\nhead_timeout = 300ms\nworkers = 1");
+    let daemon = serve("apps = echo stats\nhead_timeout = 1s\nworkers = 1");
     let large = format!("X: {}\r\n", "x".repeat(1019)).repeat(40);
     for (request, status, shown) in [
         ("garbage\r\n\r\n".to_owned(), "400", ["-", "-", "-"]),

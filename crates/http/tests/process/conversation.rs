@@ -263,7 +263,7 @@ fn a_client_that_has_closed_its_half_gets_the_whole_of_a_long_answer() {
     });
     assert!(quick);
     let mut client = daemon.client();
-    client.send("GET /slow?seconds=0.5 HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.send("GET /slow?seconds=0.2 HTTP/1.1\r\nHost: x\r\n\r\n");
     client.half_close();
     assert_eq!(client.response().text(), "slow but whole\n");
     client.is_closed();

@@ -104,7 +104,7 @@ fn a_thousand_requests_in_one_write_are_answered_in_order() {
 fn a_client_that_reads_slowly_but_steadily_gets_everything() {
     const LENGTH: usize = 65_536;
     let site = Site::new(&[("a", &"x".repeat(LENGTH))]);
-    let daemon = site.serve_beside("\nwrite_timeout = 2s", "");
+    let daemon = site.serve_beside("\nwrite_timeout = 4s", "");
     // Little of it is on its way, and in small segments.
     SockRef::from(&daemon.home.listener).set_send_buffer_size(4096).unwrap();
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

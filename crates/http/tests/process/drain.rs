@@ -97,7 +97,7 @@ fn an_idle_connection_is_closed_after_drain_idle_and_not_before() {
 
 #[test]
 fn a_request_on_an_idle_connection_during_the_drain_is_served() {
-    let daemon = serve("apps = echo\ndrain_idle = 2s");
+    let daemon = serve("apps = echo\ndrain_idle = 15s");
     let mut parked = daemon.client();
     assert!(!parked.get("/echo").closes());
     let mut fresh = daemon.client();

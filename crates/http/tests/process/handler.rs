@@ -193,7 +193,7 @@ fn a_client_that_leaves_cancels() {
 
 #[test]
 fn a_client_that_breaks_a_rule_or_is_slow_cancels() {
-    let (_gateway, daemon, mut link) = linked("body_limit = 20K\nbody_timeout = 1s");
+    let (_gateway, daemon, mut link) = linked("body_limit = 20K\nbody_timeout = 3s");
     let head = "POST /chat HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (id, body, status, reason) in [
         (1, "zz\r\n".to_owned(), 400, Reason::ClientBroke),

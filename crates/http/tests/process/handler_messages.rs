@@ -55,14 +55,15 @@ fn messages_go_to_the_handler_and_its_data_come_back() {
 
 #[test]
 fn http_goes_on_beside_messages_and_a_ping_goes_to_nobody() {
-    let (_gateway, daemon, mut link) = linked("tunnel_timeout = 2s");
+    let (_gateway, daemon, mut link) = linked("tunnel_timeout = 4s");
     let mut client = daemon.client();
     client.send("GET /chat HTTP/1.1\r\nHost: x\r\n\r\n");
     link.request();
     link.answer(1, "http");
     assert_eq!(client.response().text(), "http");
     let mut client = daemon.client();
-    for _ in 0..4 {
+    // In all it takes longer than that.
+    for _ in 0..7 {
         client.send("@chat {\"type\":\"ping\"}\0");
         std::thread::sleep(Duration::from_millis(700));
     }
@@ -73,7 +74,7 @@ fn http_goes_on_beside_messages_and_a_ping_goes_to_nobody() {
 
 #[test]
 fn a_client_that_leaves_cancels_and_a_silent_one_is_closed() {
-    let (_gateway, daemon, mut link) = linked("tunnel_timeout = 1s");
+    let (_gateway, daemon, mut link) = linked("tunnel_timeout = 3s");
     let mut client = daemon.client();
     client.send("@chat {}\0");
     link.request();

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::support::{Authority, Daemon, Frames, Home, curl_tls, example, kind, serve_tls};
 
@@ -152,7 +151,7 @@ fn a_request_that_is_taken_back_is_a_499() {
 
 #[test]
 fn a_silent_connection_ends_with_goaway() {
-    let (_daemon, path) = serve_unix("apps = echo\nidle_timeout = 500ms");
+    let (_daemon, path) = serve_unix("apps = echo\nidle_timeout = 2s");
     let mut client = Frames::connect(&path, &[]);
     assert!(client.request(1, "GET", "/echo", true));
     assert!(client.body(1).is_some());
@@ -176,11 +175,12 @@ fn a_reload_is_live_for_the_next_stream() {
 
 #[test]
 fn a_drain_ends_the_streams_that_are_open() {
-    let (daemon, path) = serve_unix("apps = slow");
+    let (daemon, path) = serve_unix("apps = slow echo");
     let mut client = Frames::connect(&path, &[]);
-    assert!(client.request(1, "GET", "/slow?seconds=1", true));
-    client.next_of(kind::SETTINGS).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    assert!(client.request(1, "GET", "/slow?seconds=3", true));
+    // An answer to what came later: by then the first one has begun.
+    assert!(client.request(3, "GET", "/echo", true));
+    assert!(client.body(3).is_some());
     daemon.terminate();
     let goaway = client.next_of(kind::GOAWAY).unwrap();
     assert_eq!(goaway.payload[4..8], [0; 4]);

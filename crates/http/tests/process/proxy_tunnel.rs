@@ -142,16 +142,17 @@ fn only_the_protocols_that_may_be_are_asked_for() {
 #[test]
 fn a_silent_one_is_closed_after_its_time() {
     let upstream = echoing();
-    let daemon = serve(&upstream.behind("tunnel_timeout = 2s"));
+    let daemon = serve(&upstream.behind("tunnel_timeout = 4s"));
     let mut client = switched(&daemon);
     let mut start = Instant::now();
-    for _ in 0..4 {
+    // In all it takes longer than that.
+    for _ in 0..7 {
         std::thread::sleep(Duration::from_millis(600));
         start = Instant::now();
         speaks(&mut client);
     }
     client.is_closed();
-    assert!((Duration::from_millis(1900)..Duration::from_secs(10)).contains(&start.elapsed()));
+    assert!(start.elapsed() >= Duration::from_millis(3900), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn it_survives_reloads() {
 #[test]
 fn at_stop_it_has_drain_tunnel() {
     let upstream = echoing();
-    let daemon = serve(&format!("drain_tunnel = 2s\n{}", upstream.behind("")));
+    let daemon = serve(&format!("drain_tunnel = 4s\n{}", upstream.behind("")));
     let mut client = switched(&daemon);
     let log = daemon.access_log();
     let home = daemon.home.clone();
@@ -180,7 +181,7 @@ fn at_stop_it_has_drain_tunnel() {
     daemon.terminate();
     speaks(&mut client);
     client.is_closed();
-    assert!((Duration::from_millis(1900)..Duration::from_secs(10)).contains(&start.elapsed()));
+    assert!(start.elapsed() >= Duration::from_millis(3900), "{:?}", start.elapsed());
     assert_eq!(daemon.ended().code, Some(0));
     assert!(std::fs::read_to_string(log).unwrap().contains(" 101 "));
     drop(home);

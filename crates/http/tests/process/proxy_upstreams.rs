@@ -1,9 +1,9 @@
 //! Several upstreams of a proxy, and what becomes of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::proxy::{seen, text};
@@ -84,20 +84,28 @@ fn an_upstream_that_is_killed_and_comes_back_is_soon_served_again() {
     let daemon =
         serve(&format!("apps = stats proxy\n[proxy]\ncall = proxy\nupstream = {}", back.address()));
     let stop = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
-            let (stop, address) = (stop.clone(), daemon.address());
+    let served: Arc<[AtomicUsize; 4]> = Arc::default();
+    let clients: Vec<_> = (0..served.len())
+        .map(|index| {
+            let (stop, served, address) = (stop.clone(), served.clone(), daemon.address());
             std::thread::spawn(move || {
-                let mut statuses = BTreeMap::new();
+                let mut statuses = BTreeSet::new();
                 let mut client = Client::connect(address);
                 while !stop.load(Ordering::Relaxed) {
-                    *statuses.entry(client.get("/echo").status).or_insert(0) += 1;
+                    let status = client.get("/echo").status;
+                    statuses.insert(status);
+                    served[index].fetch_add(usize::from(status == 200), Ordering::Relaxed);
                 }
                 statuses
             })
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(300));
+    let all_are_served = || {
+        let before: Vec<_> = served.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        let more = |(count, before): (&AtomicUsize, _)| count.load(Ordering::Relaxed) > before + 10;
+        eventually("answers", || served.iter().zip(before.iter().copied()).all(more).then_some(()));
+    };
+    all_are_served();
     // The socket is systemd's: what waits there while nobody serves is served by the next one.
     upstream.kill();
     std::thread::sleep(Duration::from_millis(500));
@@ -105,12 +113,11 @@ fn an_upstream_that_is_killed_and_comes_back_is_soon_served_again() {
     let start = std::time::Instant::now();
     eventually("an answer", || (get(&daemon, "/echo").status == 200).then_some(()));
     assert!(start.elapsed() < Duration::from_secs(8));
-    std::thread::sleep(Duration::from_millis(300));
+    all_are_served();
     stop.store(true, Ordering::Relaxed);
     for client in clients {
         let statuses = client.join().unwrap();
-        assert!(statuses.keys().all(|status| [200, 502, 503].contains(status)), "{statuses:?}");
-        assert!(statuses[&200] > 10, "{statuses:?}");
+        assert!(statuses.iter().all(|status| [200, 502, 503].contains(status)), "{statuses:?}");
     }
 }
 

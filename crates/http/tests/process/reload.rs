@@ -122,7 +122,7 @@ fn limits_and_times_change_too() {
     assert_eq!(post(&daemon, "/echo", b"more than ten").status, 413);
     let mut client = daemon.client();
     assert_eq!(client.get("/echo").status, 200);
-    daemon.home.configure("apps = echo\nbody_limit = 100\nidle_timeout = 300ms");
+    daemon.home.configure("apps = echo\nbody_limit = 100\nidle_timeout = 2s");
     daemon.reload();
     assert_eq!(post(&daemon, "/echo", b"more than ten").status, 200);
     assert_eq!(client.get("/echo").status, 200);

@@ -41,9 +41,10 @@ fn a_head_that_stops_in_the_middle_is_408() {
 
 #[test]
 fn the_second_head_has_the_same_time_as_the_first() {
-    let daemon = serve("apps = echo\nhead_timeout = 2s");
+    let daemon = serve("apps = echo\nhead_timeout = 4s");
     let mut client = daemon.client();
-    for _ in 0..5 {
+    // In all it takes longer than that.
+    for _ in 0..9 {
         client.send("GET /echo HTTP/1.1\r\nHo");
         std::thread::sleep(Duration::from_millis(500));
         client.send("st: x\r\n\r\n");
@@ -99,22 +100,22 @@ fn a_connection_that_never_speaks_is_closed_after_idle_timeout() {
 
 #[test]
 fn a_connection_between_requests_is_closed_after_idle_timeout_and_not_before() {
-    let daemon = serve("apps = echo\nidle_timeout = 2s");
+    let daemon = serve("apps = echo\nidle_timeout = 4s");
     let mut client = daemon.client();
-    for _ in 0..3 {
+    for _ in 0..6 {
         assert_eq!(client.get("/echo").status, 200);
-        // Longer than hyper holds the socket, shorter than the limit.
+        // Longer than hyper holds the socket, shorter than the limit; longer in all.
         std::thread::sleep(Duration::from_millis(800));
     }
     let start = Instant::now();
     assert_eq!(client.get("/echo").status, 200);
     client.is_closed();
-    assert!((Duration::from_millis(1900)..Duration::from_secs(10)).contains(&start.elapsed()));
+    assert!(start.elapsed() >= Duration::from_millis(3900), "{:?}", start.elapsed());
 }
 
 #[test]
 fn an_idle_timeout_shorter_than_hypers_hold_counts_too() {
-    let daemon = serve("apps = echo\nidle_timeout = 50ms");
+    let daemon = serve("apps = echo\nidle_timeout = 150ms");
     let mut client = daemon.client();
     assert_eq!(client.get("/echo").status, 200);
     client.is_closed();
@@ -122,9 +123,9 @@ fn an_idle_timeout_shorter_than_hypers_hold_counts_too() {
 
 #[test]
 fn a_slow_answer_is_not_an_idle_connection() {
-    let daemon = serve_trial("apps = slow\nclient_timeout = 200ms\nhead_timeout = 200ms");
+    let daemon = serve_trial("apps = slow\nclient_timeout = 1s\nhead_timeout = 1s");
     let mut client = daemon.client();
-    assert_eq!(client.get("/slow?seconds=1.5").text(), "slow but whole\n");
+    assert_eq!(client.get("/slow?seconds=3").text(), "slow but whole\n");
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn a_client_that_reads_slowly_but_steadily_gets_everything() {
 
 #[test]
 fn a_connection_that_has_timed_out_is_no_longer_counted_as_open() {
-    let daemon = serve("apps = echo\nidle_timeout = 200ms\nconcurrent_per_worker = 1\nworkers = 1");
+    let daemon = serve("apps = echo\nidle_timeout = 1s\nconcurrent_per_worker = 1\nworkers = 1");
     let silent = daemon.client();
     let mut other = daemon.client();
     assert_eq!(other.get("/echo").status, 200);

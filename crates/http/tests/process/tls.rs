@@ -84,7 +84,7 @@ fn s_client_with(daemon: &Daemon, arguments: &[&str]) -> String {
 
 #[test]
 fn the_end_of_a_connection_is_said() {
-    let daemon = serve("apps = echo\nidle_timeout = 500ms");
+    let daemon = serve("apps = echo\nidle_timeout = 2s");
     // Without close_notify, reading to the end would fail.
     let (done, text) = python(
         &daemon,

@@ -204,10 +204,11 @@ fn connect_timeout_bounds_an_upstream_that_does_not_answer() {
 
 #[test]
 fn a_connection_that_is_silent_in_both_directions_is_closed() {
-    let (upstream, server) = before_an_upstream("idle_timeout = 2s\nclient_timeout = 50ms");
+    let (upstream, server) = before_an_upstream("idle_timeout = 4s\nclient_timeout = 50ms");
     let mut client = Client::of(&server);
     let mut other = accepted(&upstream);
-    for _ in 0..5 {
+    // In all it takes longer than that.
+    for _ in 0..10 {
         std::thread::sleep(Duration::from_millis(500));
         other.send("x");
         client.expect("x");

@@ -74,7 +74,7 @@ impl Client {
     /// Whether an echo comes within a moment.
     pub(crate) fn is_served(&mut self) -> bool {
         self.send("GET /echo HTTP/1.1\r\nHost: x\r\n\r\n");
-        self.stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        self.stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
         let served = self.more().is_ok();
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         served

@@ -193,14 +193,6 @@ impl Link {
         std::iter::from_fn(|| self.decode()).collect()
     }
 
-    /// The next frame, if it is there: for a socket that does not block.
-    pub(crate) fn read_some(&mut self) -> std::io::Result<Option<Heard>> {
-        match self.decode() {
-            Some(heard) => Ok(Some(heard)),
-            None => self.more().map(|_| self.decode()),
-        }
-    }
-
     /// What comes within a moment, perhaps nothing.
     pub(crate) fn in_a_moment(&mut self) -> Vec<Heard> {
         self.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -214,7 +206,7 @@ impl Link {
 
     /// The next frame, or `None` when nothing comes within a moment.
     pub(crate) fn soon(&mut self) -> Option<Heard> {
-        self.stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        self.stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
         let mut heard = self.decode();
         while heard.is_none() && self.more().is_ok_and(|count| count > 0) {
             heard = self.decode();
