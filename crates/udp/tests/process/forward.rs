@@ -6,14 +6,14 @@ use std::time::Duration;
 use crate::support::{Client, PATIENCE, Server, eventually, serve};
 
 /// An upstream, and the server in front of it.
-fn before_an_upstream(keys: &str) -> (UdpSocket, Server) {
+pub(crate) fn before_an_upstream(keys: &str) -> (UdpSocket, Server) {
     let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
     upstream.set_read_timeout(Some(PATIENCE)).unwrap();
     let address = upstream.local_addr().unwrap();
     (upstream, serve(&format!("call = forward\nupstream = {address}\n{keys}")))
 }
 
-fn heard(upstream: &UdpSocket) -> (String, SocketAddr) {
+pub(crate) fn heard(upstream: &UdpSocket) -> (String, SocketAddr) {
     let mut buffer = [0; 1000];
     let (length, from) = upstream.recv_from(&mut buffer).unwrap();
     (String::from_utf8_lossy(&buffer[..length]).into_owned(), from)

@@ -11,3 +11,4 @@ mod forward;
 mod hello;
 mod restart;
 mod section;
+mod turns;

@@ -168,3 +168,6 @@ impl Session {
 fn is_about_this_one(error: Errno) -> bool {
     matches!(error, Errno::WOULDBLOCK | Errno::MSGSIZE | Errno::NOBUFS | Errno::NOMEM)
 }
+
+#[cfg(test)]
+mod tests;
