@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{Kind, Server};
+use crate::server::{BOTH, Kind, Section, Server};
 use crate::setup::{Setup, eventually, heard};
 
 pub(crate) fn a_request_arrives(setup: &Setup) {
@@ -124,6 +124,38 @@ pub(crate) fn a_client_that_leaves_is_told_of(setup: &Setup) {
         eventually("the handler hears of it", || {
             heard(&mut client, section).0.contains(&waiting[0])
         });
+    });
+}
+
+/// One id for all requests of a connection, as Mongrel2 has it, and one notice when it is gone.
+pub(crate) fn a_session_ends(setup: &Setup) {
+    let sections = BOTH.map(|section| Section { keys: "conn_id = connection\n", ..section });
+    setup.with(&sections, false, |server, section| {
+        let mut witness = server.client();
+        let mut ends = |is_asking: bool| {
+            let mut leaver = server.client();
+            let mut id = || {
+                let echo = leaver.get(&format!("/{section}/echo")).json();
+                echo["id"].as_u64().expect("an id")
+            };
+            let first = id();
+            assert_eq!(id(), first);
+            if is_asking {
+                leaver.ask(&format!("GET /{section}/wait"), "", b"");
+                eventually("it waits", || heard(&mut witness, section).1.contains(&first));
+            }
+            assert!(!heard(&mut witness, section).0.contains(&first));
+            drop(leaver);
+            eventually("the handler hears of it", || {
+                heard(&mut witness, section).0.contains(&first)
+            });
+            first
+        };
+        let ended = [false, true, false, true].map(&mut ends);
+        let (mut gone, _) = heard(&mut witness, section);
+        gone.retain(|id| ended.contains(id));
+        // In this order, and each once.
+        assert_eq!(gone, ended);
     });
 }
 

@@ -26,13 +26,14 @@ type RunExample = fn(Kind);
 
 /// What is tried with every server and every kind of handler.
 type Run = fn(&Setup);
-const ALL: [(&str, Run); 16] = [
+const ALL: [(&str, Run); 17] = [
     ("a_request_arrives_as_it_was_sent", exchange::a_request_arrives),
     ("an_answer_may_come_in_any_pieces", exchange::an_answer_may_come_in_any_pieces),
     ("a_connection_stays_as_long_as_both_want", exchange::a_connection_stays),
     ("a_stream_goes_on_until_it_is_closed", exchange::a_stream_goes_on),
     ("one_message_answers_many_who_wait", exchange::one_message_answers_many),
     ("a_client_that_leaves_is_told_of", exchange::a_client_that_leaves_is_told_of),
+    ("a_session_ends_with_its_connection", exchange::a_session_ends),
     ("a_reply_to_nobody_is_told_of", exchange::a_reply_to_nobody_is_told_of),
     ("a_websocket_carries_messages_both_ways", websocket::messages_both_ways),
     ("a_websocket_that_ends_is_told_of", websocket::an_end_is_told_of),

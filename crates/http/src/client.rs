@@ -1,6 +1,5 @@
 //! Who the client is: the peer, unless the peer is a proxy that we trust.
 
-use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -8,6 +7,10 @@ use brim_config::TrustedProxies;
 use brim_service::PeerAddress;
 use brim_service::tls::ClientCertificate;
 use http::{HeaderMap, HeaderName};
+
+mod presence;
+
+pub(crate) use presence::{Presence, Watcher};
 
 /// A connection's peer: its address, and that as text, made once for all its requests.
 #[derive(Clone, Debug)]
@@ -17,19 +20,12 @@ pub(crate) struct Peer {
     /// It speaks to us through TLS.
     pub(crate) secure: bool,
     pub(crate) certificate: Option<Rc<ClientCertificate>>,
-    /// Which of the worker's connections it is, counted from 1.
-    pub(crate) connection: u64,
-}
-
-thread_local! {
-    /// The worker's last connection.
-    static LAST: Cell<u64> = const { Cell::new(0) };
+    pub(crate) connection: Rc<Presence>,
 }
 
 impl Peer {
     pub(crate) fn new(address: PeerAddress) -> Self {
-        let connection = LAST.get() + 1;
-        LAST.set(connection);
+        let connection = Presence::begin();
         let text = address.map(|peer| text(peer.ip()));
         Self { address, text, certificate: None, connection, secure: false }
     }

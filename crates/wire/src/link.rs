@@ -30,8 +30,10 @@ pub use error::LinkError;
 pub use head::{Class, Headers, RequestHead, ResponseHead};
 pub use numbered::{NumberHasher, Numbered};
 
-/// The version of the format that is spoken here.
-pub const VERSION: u8 = 1;
+/// The lowest version of the format that is spoken here.
+pub const LOWEST: u8 = 1;
+/// The highest.
+pub const HIGHEST: u8 = 2;
 
 #[cfg(test)]
 mod tests;

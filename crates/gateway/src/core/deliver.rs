@@ -44,9 +44,14 @@ impl Core {
             match self.exchanges.get(&id) {
                 None => {
                     self.counters.late_reply_count.incr();
-                    // One that keeps lists of clients did not see us begin anew.
-                    if matches!(parsed.body, Wanted::Data(_)) {
-                        self.tell_of(id, place, None);
+                    match parsed.body {
+                        // One that keeps lists of clients did not see us begin anew. A client that is
+                        // there, and waits for nothing, is none to tell of.
+                        Wanted::Data(_) if !self.ids.is_watched(id) => {
+                            self.tell_of(id, place, None);
+                        }
+                        Wanted::Close => self.ids.part(id, place),
+                        _ => {}
                     }
                 }
                 Some(exchange) if exchange.handler != place => {
@@ -215,10 +220,10 @@ impl Core {
                 Item::Close => {
                     let Exchange { answer, send, number, .. } = exchange;
                     let closed = close(answer, *number, link, send);
-                    let key = exchange.link;
+                    let (key, place) = (exchange.link, exchange.handler);
                     self.list(key);
                     match closed {
-                        Ok(true) => self.finish(id),
+                        Ok(true) => self.finish_for_good(id, place),
                         Ok(false) => {
                             self.end(id, Some(Reason::HandlerCancelled), Notice::No);
                         }

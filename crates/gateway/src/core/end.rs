@@ -30,9 +30,22 @@ impl Core {
             link.cancel(exchange.number, reason, retry_after);
             self.list(exchange.link);
         }
-        if notice == Notice::Yes && exchange.peer.is_some() {
-            self.tell_of(id, exchange.handler, exchange.peer);
+        let (place, peer) = (exchange.handler, exchange.peer);
+        match notice {
+            Notice::Yes if self.ids.is_kept(id) => self.withdraw(id),
+            Notice::Yes if peer.is_some() => self.tell_of(id, place, peer),
+            Notice::No if peer.is_some() => self.ids.part(id, place),
+            _ => {}
         }
+    }
+
+    /// Takes the id of a client's connection back, and tells the handlers. Should the connection still be
+    /// there, it gets another one.
+    pub(super) fn withdraw(&mut self, id: u32) {
+        self.ids
+            .release(id)
+            .into_iter()
+            .for_each(|(place, peer)| self.tell_of(id, place, Some(peer)));
     }
 
     /// Tells a handler that there is nobody of this id.
@@ -59,6 +72,12 @@ impl Core {
     /// An exchange ended with the handler's answer, whose end was sent.
     pub(super) fn finish(&mut self, id: u32) {
         self.remove(id);
+    }
+
+    /// The same, where the handler has said that it wants the client gone.
+    pub(super) fn finish_for_good(&mut self, id: u32, place: usize) {
+        self.remove(id);
+        self.ids.part(id, place);
     }
 
     /// The head of an answer was sent, or none is due.
@@ -101,6 +120,9 @@ impl Core {
             && let Some(peer) = exchange.peer.and_then(|peer| self.peers.get_mut(&peer))
         {
             peer.outstanding = peer.outstanding.saturating_sub(1);
+        }
+        if let Some(peer) = exchange.peer {
+            self.ids.meet(id, (exchange.handler, peer));
         }
         self.let_go(&exchange);
         Some(exchange)

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use brim_config::GatewaySection;
 use brim_wire::link::{
-    Cancel, Content, Frame, FrameDecoder, GoAway, GoAwayReason, HEADER_BYTES, Hello, Limits,
-    LinkError, Numbered, Reason, Side, VERSION,
+    Cancel, Content, Frame, FrameDecoder, GoAway, GoAwayReason, HEADER_BYTES, HIGHEST, Hello,
+    LOWEST, Limits, LinkError, Numbered, Reason, Side,
 };
 
 use super::end::Notice;
@@ -41,6 +41,7 @@ pub(crate) struct Link {
 pub(crate) struct Theirs {
     pub(crate) credit: u32,
     pub(crate) payload: usize,
+    pub(crate) version: u8,
     pub(crate) name: String,
 }
 
@@ -74,8 +75,8 @@ impl Link {
         link.frame(
             0,
             Content::Hello(Hello {
-                lowest: VERSION,
-                highest: VERSION,
+                lowest: LOWEST,
+                highest: HIGHEST,
                 credit: WINDOW,
                 payload: PAYLOAD,
                 exchanges: u32::try_from(section.max_exchanges).unwrap_or(u32::MAX),
@@ -95,6 +96,11 @@ impl Link {
 
     pub(crate) fn cancel(&mut self, exchange: u64, reason: Reason, retry_after: u16) {
         self.frame(exchange, Content::Cancel(Cancel { reason, retry_after }));
+    }
+
+    /// Whether the front end tells of connections that are gone.
+    pub(crate) fn can_watch(&self) -> bool {
+        self.theirs.as_ref().is_some_and(|theirs| theirs.version >= 2)
     }
 
     pub(crate) fn go_away(&mut self, reason: GoAwayReason, text: &str) {
@@ -158,7 +164,8 @@ impl Core {
                 let name = String::from_utf8_lossy(hello.name).into_owned();
                 tracing::debug!(front_end = name, "a front end connected");
                 let payload = usize::try_from(hello.payload).unwrap_or(usize::MAX);
-                link.theirs = Some(Theirs { credit: hello.credit, payload, name });
+                let (credit, version) = (hello.credit, hello.version());
+                link.theirs = Some(Theirs { credit, payload, version, name });
                 return Ok(());
             }
             Content::Request { head, headers, end } => {
@@ -180,7 +187,12 @@ impl Core {
             return Err(BrokenLink::NeverBegun(number));
         }
         // Frames for exchanges that are over were under way then.
-        let Some(id) = link.exchanges.get(&number).copied() else { return Ok(()) };
+        let Some(id) = link.exchanges.get(&number).copied() else {
+            if let Content::Cancel(_) = frame.content {
+                self.client_left(key, number);
+            }
+            return Ok(());
+        };
         match frame.content {
             Content::Data { bytes, end, .. } => self.body(id, bytes, end),
             Content::Message { flags, path, bytes, more } => {
@@ -208,6 +220,16 @@ impl Core {
         for id in ids {
             self.end(id, None, Notice::Yes);
         }
-        self.ids.forget(key);
+        self.ids.of_link(key).into_iter().for_each(|id| self.withdraw(id));
+    }
+
+    /// The client's connection of an exchange is gone that was over.
+    fn client_left(&mut self, key: Key, number: u64) {
+        match self.ids.watched_by(key, number) {
+            // In the middle of a later exchange, whose own cancel is to come.
+            Some(id) if self.exchanges.contains_key(&id) => self.end(id, None, Notice::Yes),
+            Some(id) => self.withdraw(id),
+            None => {}
+        }
     }
 }

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 
 use brim_config::ConnId;
 use brim_wire::link::{
-    Class, Headers, Reason, ReceiveCredit, RequestHead, SendCredit, parse_request,
+    Class, Content, Headers, Reason, ReceiveCredit, RequestHead, SendCredit, parse_request,
 };
 
 use super::answer::Answer;
 use super::dispatch::Wish;
 use super::end::Notice;
 use super::exchange::{Body, Exchange};
+use super::ids::Given;
 use super::link::{BrokenLink, LIMITS};
 use super::peer::Kind;
 use super::request::About;
@@ -40,8 +41,12 @@ impl Core {
             self.fault(reason, place, &why(reason));
             return self.reject(key, number, reason);
         }
-        let id = self.id_of(key, head, place);
+        let given = self.id_of(key, head, place);
+        let id = given.id();
         self.enter(id, key, (number, head), place);
+        if let Given::First(id) = given {
+            self.watch(id, key, number);
+        }
         if head.class != Class::Http || !end {
             self.keep_head(id, payload);
         }
@@ -126,7 +131,7 @@ impl Core {
     }
 
     /// The id that handlers get: a new one, or that of the client's connection if nothing else has it now.
-    fn id_of(&mut self, key: Key, head: &RequestHead<'_>, place: usize) -> u32 {
+    fn id_of(&mut self, key: Key, head: &RequestHead<'_>, place: usize) -> Given {
         let exchanges = &self.exchanges;
         let is_connection = self
             .handlers
@@ -135,6 +140,14 @@ impl Core {
         // Requests of HTTP/2 go side by side.
         let connection = (is_connection && head.version != 20).then_some((key, head.connection));
         self.ids.give(connection, |id| exchanges.contains_key(&id))
+    }
+
+    /// Has the front end tell when the client's connection of an exchange is gone.
+    fn watch(&mut self, id: u32, key: Key, number: u64) {
+        let Some(link) = self.links.get_mut(&key).filter(|link| link.can_watch()) else { return };
+        link.frame(number, Content::Watch);
+        self.ids.watch(id, number);
+        self.list(key);
     }
 
     /// Keeps a request's head, which is needed again.

@@ -47,7 +47,7 @@ impl World {
         let mut hello = Vec::new();
         let content = Content::Hello(Hello {
             lowest: 1,
-            highest: 1,
+            highest: 2,
             credit: 10_000,
             payload: 4096,
             exchanges: 0,
@@ -81,7 +81,8 @@ impl World {
             class,
             version: if is_http { 11 } else { 0 },
             is_https: false,
-            connection: *last,
+            // A few connections, each with several requests.
+            connection: *last % 5,
             length,
             client: b"::1",
             handler: b"h",
@@ -154,6 +155,7 @@ impl World {
         assert_eq!(outstanding, of(|exchange| exchange.is_outstanding));
         let numbers: usize = core.links.values().map(|link| link.exchanges.len()).sum();
         assert_eq!(numbers, core.exchanges.len());
+        core.ids.check();
     }
 
     /// Closes everything: nothing may be left.
@@ -161,7 +163,7 @@ impl World {
         for (key, _) in std::mem::take(&mut self.links) {
             self.core.closed(key, self.now);
         }
-        assert!(self.core.exchanges.is_empty());
+        assert!(self.core.exchanges.is_empty() && self.core.ids.check() == 0);
         for key in self.senders.iter().chain(&self.receivers) {
             self.core.closed(*key, self.now);
         }

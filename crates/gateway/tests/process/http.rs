@@ -23,7 +23,6 @@ trials! {
     a_client_that_leaves_is_told_to_the_handler_that_has_it
     a_slow_client_slows_nobody_and_gets_everything
     a_late_answer_reaches_nobody
-    ids_of_connections_stay_if_the_handler_wants_that
     the_worker_with_the_least_to_do_gets_the_next
     credits_tell_what_has_gone
     files_are_sent_from_below_their_folder_only
@@ -302,19 +301,6 @@ fn a_late_answer_reaches_nobody() {
     puppet.answer(second, "two");
     assert_eq!(front.answer(exchange).body, b"two");
     assert!(puppet.hears_nothing());
-}
-
-fn ids_of_connections_stay_if_the_handler_wants_that() {
-    let (_gateway, mut front, mut puppet) = start("conn_id = connection");
-    let mut ids = Vec::new();
-    for connection in [7, 7, 8, 7] {
-        let exchange = front.ask(&Ask { connection, ..Ask::default() });
-        let id = puppet.hear().id;
-        puppet.answer(id, "");
-        assert_eq!(front.answer(exchange).cancel, None);
-        ids.push(id);
-    }
-    assert!(ids[0] == ids[1] && ids[1] == ids[3] && ids[2] != ids[0], "{ids:?}");
 }
 
 fn the_worker_with_the_least_to_do_gets_the_next() {

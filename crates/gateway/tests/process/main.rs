@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
 
+mod connections;
 mod failures;
 mod hostile;
 mod http;
@@ -28,7 +29,8 @@ fn main() -> ExitCode {
     if !has_pyzmq {
         eprintln!("skipped: python3 has no module zmq (Debian: apt install python3-zmq)");
     }
-    let subjects: [(&str, Trials); 7] = [
+    let subjects: [(&str, Trials); 8] = [
+        ("connections", connections::TRIALS),
         ("failures", failures::TRIALS),
         ("hostile", hostile::TRIALS),
         ("http", http::TRIALS),

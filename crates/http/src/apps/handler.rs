@@ -243,7 +243,9 @@ impl Handler {
         let line = self.gateway.line(self.conf.gateway_wait).await;
         let line = line.map_err(|link::NoLink| self.shared.answer(HandlerFailure::NoGateway, 0))?;
         let (name, length) = (&*self.shared.name, upload.length());
-        let begun = line.begin(outgoing.class, |out, id| outgoing.append(out, id, name, length));
+        let client = &outgoing.exchange.peer.connection;
+        let begun =
+            line.begin(outgoing.class, client, |out, id| outgoing.append(out, id, name, length));
         begun.map_err(|not| match not {
             NotBegun::Full => self.shared.answer(HandlerFailure::Full, 0),
             NotBegun::TooLong => self.shared.failed(HandlerFailure::HeadTooLarge),

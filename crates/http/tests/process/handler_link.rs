@@ -277,7 +277,7 @@ fn a_gateway_of_another_kind_is_not_spoken_to() {
     let gateway = Gateway::new();
     let daemon = serve(&gateway.behind("gateway_wait = 300ms"));
     let versions =
-        Hello { lowest: 2, highest: 3, credit: 1, payload: 65_536, exchanges: 1, name: b"" };
+        Hello { lowest: 3, highest: 4, credit: 1, payload: 65_536, exchanges: 1, name: b"" };
     let small = Hello { lowest: 1, highest: 1, credit: 1, payload: 1023, exchanges: 1, name: b"" };
     for hello in [versions, small] {
         let mut stream = gateway.accepted();

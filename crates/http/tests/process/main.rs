@@ -27,6 +27,7 @@ mod handler_credit;
 mod handler_link;
 mod handler_messages;
 mod handler_tungstenite;
+mod handler_watch;
 mod handler_websocket;
 mod headers;
 mod heads;

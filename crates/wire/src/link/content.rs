@@ -1,5 +1,6 @@
 use std::fmt;
 
+use super::HIGHEST;
 use super::head::{Headers, RequestHead, ResponseHead};
 
 /// The two ends of a link.
@@ -87,6 +88,8 @@ pub enum Content<'a> {
     Credit(u32),
     /// The connection is not idle.
     Touch,
+    /// The gateway wants a cancel when the client's connection is gone, even if the exchange is over then.
+    Watch,
     /// No new exchanges.
     GoAway(GoAway<'a>),
     /// Are you there?
@@ -113,6 +116,13 @@ pub struct Hello<'a> {
     pub exchanges: u32,
     /// Who speaks, for the log: a section and a worker, `wsgi:alt/0`. At most 255 bytes.
     pub name: &'a [u8],
+}
+
+impl Hello<'_> {
+    /// The highest version that the sender and we speak.
+    pub fn version(&self) -> u8 {
+        self.highest.min(HIGHEST)
+    }
 }
 
 /// Why an exchange ends before its time.

@@ -1,9 +1,9 @@
-use super::VERSION;
 use super::content::{Cancel, Content, Frame, GoAway, GoAwayReason, Hello, Reason, Side};
-use super::encode::{ANSWER, CLOSE, END, HEADER_BYTES, MAGIC, MORE, kind};
+use super::encode::{ANSWER, CLOSE, END, HEADER_BYTES, MAGIC, MORE, kind, version};
 use super::error::LinkError;
 use super::fields::{Fields, unexpected};
 use super::head::{Headers, RequestHead, ResponseHead};
+use super::{HIGHEST, LOWEST};
 use crate::error::Found;
 
 /// The longest payload of a `Hello`: its fields and a name of 255 bytes.
@@ -65,8 +65,16 @@ impl FrameDecoder {
     /// A stream that is no link is told by its first bytes.
     fn check_start(&self, input: &[u8]) -> Result<(), LinkError> {
         match *input {
-            [found, ..] if found != VERSION => Err(LinkError::Version { found, expected: VERSION }),
-            [_, kind, ..] => self.check_kind(kind),
+            [found, ..] if !(LOWEST..=HIGHEST).contains(&found) => {
+                Err(LinkError::Version { found, expected: LOWEST })
+            }
+            [found, kind, ..] => {
+                self.check_kind(kind)?;
+                match version(kind) {
+                    expected if expected == found => Ok(()),
+                    expected => Err(LinkError::Version { found, expected }),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -83,9 +91,9 @@ impl FrameDecoder {
         let from = self.from;
         let is_sent = match kind {
             kind::REQUEST | kind::MESSAGE => from == Side::FrontEnd,
-            kind::RESPONSE | kind::UPGRADE | kind::TOUCH => from == Side::Gateway,
+            kind::RESPONSE | kind::UPGRADE | kind::TOUCH | kind::WATCH => from == Side::Gateway,
             kind::HELLO..=kind::PING => true,
-            _ => return Err(unexpected(1, found, "a kind, 1 to 11")),
+            _ => return Err(unexpected(1, found, "a kind, 1 to 12")),
         };
         if is_sent { Ok(()) } else { Err(LinkError::Direction { kind, from }) }
     }
@@ -152,6 +160,7 @@ impl FrameDecoder {
                 bytes => Content::Credit(bytes),
             },
             kind::TOUCH => Content::Touch,
+            kind::WATCH => Content::Watch,
             kind::GO_AWAY => Content::GoAway(read_go_away(&mut fields)?),
             _ => {
                 let context = fields.u64("eight bytes of context")?;
@@ -194,8 +203,8 @@ fn read_hello<'a>(fields: &mut Fields<'a>) -> Result<Hello<'a>, LinkError> {
     }
     let lowest = fields.u8("the lowest version")?;
     let highest = fields.u8("the highest version")?;
-    if !(lowest..=highest).contains(&VERSION) {
-        return Err(LinkError::Versions { lowest, highest, expected: VERSION });
+    if lowest > highest || highest < LOWEST || lowest > HIGHEST {
+        return Err(LinkError::Versions { lowest, highest });
     }
     fields.zeros(2)?;
     Ok(Hello {

@@ -1,4 +1,4 @@
-use super::VERSION;
+use super::LOWEST;
 use super::content::{Content, Frame, Hello};
 use super::error::LinkError;
 use super::fields::append_short;
@@ -24,6 +24,12 @@ pub(super) mod kind {
     pub(in super::super) const TOUCH: u8 = 9;
     pub(in super::super) const GO_AWAY: u8 = 10;
     pub(in super::super) const PING: u8 = 11;
+    pub(in super::super) const WATCH: u8 = 12;
+}
+
+/// The version that a kind came with.
+pub(super) fn version(kind: u8) -> u8 {
+    if kind == kind::WATCH { 2 } else { LOWEST }
 }
 
 /// What a `Hello` begins with.
@@ -114,6 +120,7 @@ impl Frame<'_> {
             }
             Content::Credit(bytes) => plain(kind::CREDIT, 0, &[&bytes.to_be_bytes()]),
             Content::Touch => plain(kind::TOUCH, 0, &[]),
+            Content::Watch => plain(kind::WATCH, 0, &[]),
             Content::Ping { context, is_answer } => {
                 plain(kind::PING, flag(is_answer, ANSWER), &[&context.to_be_bytes()])
             }
@@ -167,7 +174,7 @@ fn flag(is_set: bool, flag: u8) -> u8 {
 fn header(kind: u8, flags: u8, length: u32, exchange: u64) -> [u8; HEADER_BYTES] {
     let [a, b, c, d] = length.to_be_bytes();
     let [e, f, g, h, i, j, k, l] = exchange.to_be_bytes();
-    [VERSION, kind, flags, 0, a, b, c, d, e, f, g, h, i, j, k, l]
+    [version(kind), kind, flags, 0, a, b, c, d, e, f, g, h, i, j, k, l]
 }
 
 /// A header, and the payload that `write` appends.

@@ -1,4 +1,5 @@
 use super::content::Side;
+use super::{HIGHEST, LOWEST};
 use crate::error::Found;
 
 /// What is wrong with the link. Bytes are counted from 0, the start of a frame's header.
@@ -14,23 +15,23 @@ pub enum LinkError {
         /// What the format wants.
         expected: &'static str,
     },
-    /// A frame of another version than the one spoken here.
+    /// A frame of another version than the one that its kind came with.
     #[error("a frame of version {found}, expected {expected}")]
     Version {
         /// The frame's version.
         found: u8,
-        /// Ours.
+        /// That of its kind.
         expected: u8,
     },
     /// A peer that speaks only versions that are not spoken here.
-    #[error("the peer speaks the versions {lowest} to {highest}, expected {expected} among them")]
+    #[error(
+        "the peer speaks the versions {lowest} to {highest}, expected {LOWEST} or {HIGHEST} among them"
+    )]
     Versions {
         /// The lowest that the peer speaks.
         lowest: u8,
         /// The highest.
         highest: u8,
-        /// Ours.
-        expected: u8,
     },
     /// A frame that this side does not send.
     #[error("a frame of kind {kind} from the {from}, which does not send it")]

@@ -10,7 +10,7 @@ const LIMITS: Limits = Limits { payload: 1000, headers: 5 };
 
 const HELLO: Hello<'_> = Hello {
     lowest: 1,
-    highest: 1,
+    highest: 2,
     credit: 65536,
     payload: 65536,
     exchanges: 0,
@@ -118,6 +118,7 @@ fn the_pages_examples_are_what_the_code_writes_and_reads() {
         ("upgrade", Gateway, frame(2, Content::Upgrade { head: switch, headers: none })),
         ("credit", Gateway, frame(1, Content::Credit(32768))),
         ("touch", Gateway, frame(2, Content::Touch)),
+        ("watch", Gateway, frame(1, Content::Watch)),
         ("cancel", Gateway, frame(1, Content::Cancel(cancel))),
         ("goaway", Gateway, frame(0, Content::GoAway(away))),
         ("ping", FrontEnd, frame(0, Content::Ping { context, is_answer: true })),
@@ -181,8 +182,8 @@ fn the_first_frame_is_a_hello_and_the_only_one() {
     );
     for (at, byte, reason) in [
         (16, b'b', "byte 16 of a frame: found 4 bytes, expected the four bytes Brim"),
-        (20, 2, "the peer speaks the versions 2 to 1, expected 1 among them"),
-        (21, 0, "the peer speaks the versions 1 to 0, expected 1 among them"),
+        (20, 3, "the peer speaks the versions 3 to 2, expected 1 or 2 among them"),
+        (21, 0, "the peer speaks the versions 1 to 0, expected 1 or 2 among them"),
         (23, 1, "byte 23 of a frame: found the byte 0x01, expected 0"),
         (37, 13, "byte 38 of a frame: found 12 bytes, expected a link's name"),
         (37, 11, "byte 49 of a frame: found 1 byte, expected the end of the frame"),
@@ -201,10 +202,29 @@ fn the_first_frame_is_a_hello_and_the_only_one() {
 }
 
 #[test]
+fn sides_of_several_versions_agree_on_the_highest_that_both_speak() {
+    let version = |lowest, highest| {
+        let hello = bytes(&frame(0, Content::Hello(Hello { lowest, highest, ..HELLO })));
+        let mut decoder = FrameDecoder::new(Side::Gateway, LIMITS);
+        match decoder.decode(&mut hello.as_slice()) {
+            Ok(Some(Frame { content: Content::Hello(hello), .. })) => Some(hello.version()),
+            _ => None,
+        }
+    };
+    assert_eq!([version(1, 1), version(1, 2), version(2, 9)], [Some(1), Some(2), Some(2)]);
+    assert_eq!([version(3, 9), version(0, 0)], [None, None]);
+    for (kind, version, expected) in [(9, 2, 1), (12, 1, 2), (9, 0, 1), (9, 3, 1)] {
+        let header = [version, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let refused = LinkError::Version { found: version, expected };
+        assert_eq!(refusal(Side::Gateway, &header), refused);
+    }
+}
+
+#[test]
 fn a_side_sends_only_its_own_kinds_and_flags() {
     use Side::{FrontEnd, Gateway};
     let header = |kind, flags, exchange| {
-        let mut bytes = [1, kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut bytes = [encode::version(kind), kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         bytes[15] = exchange;
         bytes
     };
@@ -217,11 +237,12 @@ fn a_side_sends_only_its_own_kinds_and_flags() {
         assert_eq!((sends(FrontEnd, kind), sends(Gateway, kind)), (front_end, gateway), "{kind}");
     }
     assert!(!sends(FrontEnd, 9) && sends(Gateway, 9));
+    assert!(!sends(FrontEnd, 12) && sends(Gateway, 12));
     let reason = refusal(Gateway, &header(2, 0, 1)).to_string();
     assert_eq!(reason, "a frame of kind 2 from the gateway, which does not send it");
-    for kind in [0, 12, 255] {
+    for kind in [0, 13, 255] {
         let reason = refusal(FrontEnd, &header(kind, 0, 1)).to_string();
-        assert!(reason.ends_with("expected a kind, 1 to 11"), "{reason}");
+        assert!(reason.ends_with("expected a kind, 1 to 12"), "{reason}");
     }
     for (from, kind, flags, is_good) in [
         (FrontEnd, 3, 1, true),
@@ -231,6 +252,8 @@ fn a_side_sends_only_its_own_kinds_and_flags() {
         (Gateway, 3, 4, false),
         (Gateway, 9, 1, false),
         (Gateway, 9, 0, true),
+        (Gateway, 12, 1, false),
+        (Gateway, 12, 0, true),
         (FrontEnd, 3, 128, false),
     ] {
         let refused = refusal_or_none(from, &header(kind, flags, 1)).is_some();

@@ -20,6 +20,8 @@ pub(crate) struct Front {
     frames: VecDeque<(u64, Got)>,
     /// Whether clients take what comes.
     pub(crate) grants: bool,
+    /// The highest version that it speaks.
+    highest: u8,
 }
 
 /// What a front end asks.
@@ -55,6 +57,7 @@ pub(crate) enum Got {
     Cancel(Reason, u16),
     Credit(u32),
     Touch,
+    Watch,
     GoAway(String, u64),
     Pong(u64),
     Closed,
@@ -93,6 +96,13 @@ impl Front {
         front
     }
 
+    /// One that speaks version 1 only.
+    pub(crate) fn of_version_1(gateway: &Gateway) -> Self {
+        let mut front = Self { highest: 1, ..Self::silent(gateway) };
+        front.hello();
+        front
+    }
+
     /// Without a hello.
     pub(crate) fn silent(gateway: &Gateway) -> Self {
         let stream = UnixStream::connect(gateway.path("link")).unwrap();
@@ -104,6 +114,7 @@ impl Front {
             last: 0,
             frames: VecDeque::new(),
             grants: true,
+            highest: 2,
         }
     }
 
@@ -112,7 +123,7 @@ impl Front {
             0,
             Content::Hello(Hello {
                 lowest: 1,
-                highest: 1,
+                highest: self.highest,
                 credit: 65_536,
                 payload: 65_536,
                 exchanges: 0,
@@ -251,7 +262,7 @@ impl Front {
                 Got::Cancel(reason, retry_after) => {
                     return Answer { cancel: Some((reason, retry_after)), ..answer };
                 }
-                Got::Credit(_) | Got::Touch => {}
+                Got::Credit(_) | Got::Touch | Got::Watch => {}
                 other => panic!("{other:?} in an answer, after {answer:?}"),
             }
         }
@@ -325,6 +336,7 @@ impl Got {
             Content::Cancel(cancel) => Self::Cancel(cancel.reason, cancel.retry_after),
             Content::Credit(bytes) => Self::Credit(*bytes),
             Content::Touch => Self::Touch,
+            Content::Watch => Self::Watch,
             Content::GoAway(away) => {
                 Self::GoAway(String::from_utf8_lossy(away.text).into_owned(), away.last)
             }

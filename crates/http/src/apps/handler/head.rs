@@ -50,7 +50,7 @@ impl Outgoing {
                 _ => 11,
             },
             is_https: exchange.peer.secure,
-            connection: exchange.peer.connection,
+            connection: exchange.peer.connection.number,
             length,
             client: exchange.client_text.as_deref().unwrap_or_default().as_bytes(),
             handler: handler.as_bytes(),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use brim_wire::link::{Content, Frame, FrameDecoder, Hello, Limits, Side, VERSION};
+use brim_wire::link::{Content, Frame, FrameDecoder, HIGHEST, Hello, LOWEST, Limits, Side};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -183,8 +183,8 @@ async fn connect(
 ) -> Result<(Rc<Line>, UnixStream, FrameDecoder, BytesMut), ConnectError> {
     let mut stream = UnixStream::connect(path).await?;
     let hello = Hello {
-        lowest: VERSION,
-        highest: VERSION,
+        lowest: LOWEST,
+        highest: HIGHEST,
         credit: CREDIT,
         payload: u32::try_from(PAYLOAD).unwrap_or(u32::MAX),
         exchanges: 0,

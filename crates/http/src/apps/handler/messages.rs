@@ -357,7 +357,7 @@ impl Speaker {
             class,
             version: 0,
             is_https: exchange.peer.secure,
-            connection: exchange.peer.connection,
+            connection: exchange.peer.connection.number,
             length: Some(under.body.len() as u64),
             client: exchange.client_text.as_deref().unwrap_or_default().as_bytes(),
             handler: shared.name.as_bytes(),
@@ -367,8 +367,9 @@ impl Speaker {
         };
         let header = Some(from.as_bytes()).filter(|from| !from.is_empty());
         let header = header.map(|from| (&b"x-forwarded-for"[..], from));
-        let begun =
-            line.begin(class, |out, id| append_request(out, id, &head, header.into_iter(), false));
+        let begun = line.begin(class, &exchange.peer.connection, |out, id| {
+            append_request(out, id, &head, header.into_iter(), false)
+        });
         let open = begun.map_err(|_| {
             drop(shared.failed(HandlerFailure::Full));
             Ended::Cut

@@ -102,7 +102,7 @@ impl Gateway {
             0,
             Content::Hello(Hello {
                 lowest: 1,
-                highest: 1,
+                highest: 2,
                 credit,
                 payload,
                 exchanges,
@@ -326,6 +326,10 @@ impl Link {
 
     pub(crate) fn cancel(&mut self, id: u64, reason: Reason, retry_after: u16) {
         self.send(id, Content::Cancel(Cancel { reason, retry_after }));
+    }
+
+    pub(crate) fn watch(&mut self, id: u64) {
+        self.send(id, Content::Watch);
     }
 
     pub(crate) fn upgrade(&mut self, id: u64, headers: &[(&str, &str)]) {

@@ -1,10 +1,13 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use brim_wire::link::{Cancel, Class, Headers, LinkError, ReceiveCredit, ResponseHead, SendCredit};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use crate::client::Presence;
 
 /// An exchange as the link sees it: what came for it and waits, and what credit it has.
 pub(in crate::apps::handler) struct Call {
@@ -13,6 +16,7 @@ pub(in crate::apps::handler) struct Call {
     /// Where its request begins in what the link has ever been given to write.
     pub(super) start: u64,
     class: Class,
+    pub(super) client: Rc<Presence>,
     state: RefCell<State>,
 }
 
@@ -76,8 +80,13 @@ pub(in crate::apps::handler) const KEEP_ALIVE: HeaderName = HeaderName::from_sta
 const MISPLACED: &str = "a frame in its place in an exchange";
 
 impl Call {
-    pub(super) fn new(id: u64, start: u64, class: Class, credit: (u32, u32)) -> Self {
-        let (theirs, ours) = credit;
+    pub(super) fn new(
+        id: u64,
+        start: u64,
+        class: Class,
+        client: Rc<Presence>,
+        (theirs, ours): (u32, u32),
+    ) -> Self {
         let state = State {
             answer: None,
             answered: matches!(class, Class::Json | Class::Xml),
@@ -90,7 +99,7 @@ impl Call {
             reader: None,
             writer: None,
         };
-        Self { id, start, class, state: RefCell::new(state) }
+        Self { id, start, class, client, state: RefCell::new(state) }
     }
 
     /// The answer begins. (`end`, `close`) as in the frame.

@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use brim_wire::link::{
-    Class, Content, Frame, GoAway, GoAwayReason, HEADER_BYTES, Hello, LinkError, Numbered,
-    data_header,
+    Cancel, Class, Content, Frame, GoAway, GoAwayReason, HEADER_BYTES, Hello, LinkError, Numbered,
+    Reason, data_header,
 };
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::CREDIT;
 use super::call::{Call, Failure, keep_waker, misplaced};
 use super::open::Open;
+use crate::client::{Presence, Watcher};
 
 /// Bytes that wait to be written before those who would add more have to wait.
 const HIGH: usize = 256 * 1024;
@@ -135,10 +136,11 @@ impl Line {
         Poll::Pending
     }
 
-    /// Begins an exchange; `write` appends its request.
+    /// Begins an exchange of this client; `write` appends its request.
     pub(in crate::apps::handler) fn begin(
         self: &Rc<Self>,
         class: Class,
+        client: &Rc<Presence>,
         write: impl FnOnce(&mut Vec<u8>, u64) -> Result<(), LinkError>,
     ) -> Result<Open, NotBegun> {
         let mut calls = self.calls.borrow_mut();
@@ -157,7 +159,7 @@ impl Line {
         }
         self.queued.set(start + length as u64);
         self.last.set(id);
-        let call = Rc::new(Call::new(id, start, class, (self.credit, CREDIT)));
+        let call = Rc::new(Call::new(id, start, class, client.clone(), (self.credit, CREDIT)));
         calls.insert(id, call.clone());
         drop((calls, out));
         self.wake();
@@ -259,12 +261,13 @@ impl Line {
     }
 
     /// Any other frame of the gateway.
-    pub(super) fn hear(&self, frame: &Frame<'_>) -> Result<(), LinkError> {
+    pub(super) fn hear(self: &Rc<Self>, frame: &Frame<'_>) -> Result<(), LinkError> {
         let id = frame.exchange;
         match &frame.content {
             Content::Ping { context, is_answer: false } => self.answer_ping(*context),
             Content::GoAway(away) => self.hear_go_away(away),
             Content::Ping { .. } | Content::Hello(_) => {}
+            Content::Watch => self.watch(id)?,
             content => {
                 let Some(call) = self.call(id)? else { return Ok(()) };
                 match content {
@@ -285,6 +288,19 @@ impl Line {
                     _ => return Err(misplaced()),
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// The gateway wants to know when the client of an exchange is gone.
+    fn watch(self: &Rc<Self>, id: u64) -> Result<(), LinkError> {
+        match self.call(id)? {
+            Some(call) => {
+                let line: Rc<dyn Watcher> = self.clone();
+                call.client.watch(Rc::downgrade(&line), id);
+            }
+            // We cannot tell any more whose it was.
+            None => self.is_gone(id),
         }
         Ok(())
     }
@@ -316,5 +332,12 @@ impl Line {
         }
         self.out.take();
         self.crowd.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Watcher for Line {
+    fn is_gone(&self, exchange: u64) {
+        let cancel = Cancel { reason: Reason::ClientLeft, retry_after: 0 };
+        self.send(exchange, Content::Cancel(cancel));
     }
 }
