@@ -11,7 +11,7 @@ use crate::name::{Kind, NAME_MAX, SectionName, check_name, escape};
 use crate::problem::Problem;
 use crate::quantity::AbsolutePath;
 use crate::reader::Reader;
-use crate::server::{LogLevel, ServerSection, Start, TrustedProxies, Workers, read_with};
+use crate::server::{LogLevel, ServerSection, Start, TrustedProxies, Workers, keys_of, read_with};
 use crate::tree::{DEFAULTS, Tree};
 
 /// The most daemons of one group: each has a name on the bus, of which one connection may own 512.
@@ -40,10 +40,7 @@ impl DaemonsSection {
 
     /// Every key of such a section.
     pub fn keys() -> Vec<&'static str> {
-        let (tree, name) = (Tree::default(), SectionName { kind: Kind::Daemons, name: None });
-        let mut reader = Reader::new(&tree, "");
-        Self::take(&tree, &name, &mut reader);
-        reader.known().to_vec()
+        keys_of(Kind::Daemons, Self::take)
     }
 
     /// The group that a daemon belongs to.

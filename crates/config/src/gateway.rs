@@ -9,7 +9,7 @@ use crate::name::{Kind, SectionName};
 use crate::problem::Problem;
 use crate::quantity::{AbsolutePath, Count, SizeWithin, Span, Timeout};
 use crate::reader::Reader;
-use crate::server::ServerSection;
+use crate::server::{ServerSection, keys_of};
 use crate::tree::{DEFAULTS, Tree};
 
 const MIB: u64 = 1024 * 1024;
@@ -87,10 +87,7 @@ impl GatewaySection {
 
     /// Every key of such a section.
     pub fn keys() -> Vec<&'static str> {
-        let (tree, name) = (Tree::default(), SectionName { kind: Kind::Gateway, name: None });
-        let mut reader = Reader::new(&tree, "");
-        Self::take(&tree, &name, &mut reader);
-        reader.known().to_vec()
+        keys_of(Kind::Gateway, Self::take)
     }
 
     pub(crate) fn take(tree: &Tree, name: &SectionName, r: &mut Reader<'_>) -> Self {

@@ -12,7 +12,7 @@ use crate::name::{Kind, SectionName};
 use crate::problem::Problem;
 use crate::quantity::{AbsolutePath, Count, Size, Timeout};
 use crate::reader::Reader;
-use crate::server::{ServerSection, read_with};
+use crate::server::{ServerSection, keys_of, read_with};
 use crate::tls::TlsKeys;
 use crate::tree::Tree;
 
@@ -113,10 +113,7 @@ impl HttpSection {
 
     /// Every key of such a section.
     pub fn keys() -> Vec<&'static str> {
-        let (tree, name) = (Tree::default(), SectionName { kind: Kind::Wsgi, name: None });
-        let mut reader = Reader::new(&tree, "");
-        Self::take(&tree, &name, &mut reader);
-        reader.known().to_vec()
+        keys_of(Kind::Wsgi, Self::take)
     }
 
     /// Takes every key of the section from a reader.

@@ -264,6 +264,31 @@ pub(crate) fn read_with<T>(
     (read, tree.arrange(problems))
 }
 
+/// The same for a section of one app, which asks for its keys after `take`.
+pub(crate) fn read_with_app<S, T>(
+    tree: &Tree,
+    name: &SectionName,
+    take: impl FnOnce(&Tree, &SectionName, &mut Reader<'_>) -> S,
+    app: impl FnOnce(&S, &mut Reader<'_>) -> T,
+) -> ((S, T), Vec<Problem>) {
+    read_with(tree, name, |reader| {
+        let section = take(tree, name, reader);
+        let app = app(&section, reader);
+        (section, app)
+    })
+}
+
+/// Every key that `take` asks for in a section of this kind.
+pub(crate) fn keys_of<S>(
+    kind: Kind,
+    take: impl FnOnce(&Tree, &SectionName, &mut Reader<'_>) -> S,
+) -> Vec<&'static str> {
+    let (tree, name) = (Tree::default(), SectionName { kind, name: None });
+    let mut reader = Reader::new(&tree, "");
+    take(&tree, &name, &mut reader);
+    reader.known().to_vec()
+}
+
 /// What is wrong when a daemon is started for a section that is nowhere.
 pub fn no_section(tree: &Tree, name: &SectionName) -> Problem {
     let sections: Vec<_> = tree.instances().map(|name| format!("[{}]", name.section())).collect();

@@ -7,7 +7,7 @@ use crate::keys::span;
 use crate::name::{Kind, SectionName};
 use crate::problem::Problem;
 use crate::reader::Reader;
-use crate::server::{ServerSection, read_with};
+use crate::server::{ServerSection, keys_of, read_with_app};
 use crate::tls::TlsKeys;
 use crate::tree::Tree;
 
@@ -35,19 +35,12 @@ impl TcpSection {
         name: &SectionName,
         app: impl FnOnce(&Self, &mut Reader<'_>) -> T,
     ) -> ((Self, T), Vec<Problem>) {
-        read_with(tree, name, |reader| {
-            let section = Self::take(tree, name, reader);
-            let app = app(&section, reader);
-            (section, app)
-        })
+        read_with_app(tree, name, Self::take, app)
     }
 
     /// Every key of such a section, but those of apps.
     pub fn keys() -> Vec<&'static str> {
-        let (tree, name) = (Tree::default(), SectionName { kind: Kind::Tcp, name: None });
-        let mut reader = Reader::new(&tree, "");
-        Self::take(&tree, &name, &mut reader);
-        reader.known().to_vec()
+        keys_of(Kind::Tcp, Self::take)
     }
 
     /// Takes every key of the section from a reader, but those of its app.
