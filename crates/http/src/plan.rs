@@ -79,13 +79,13 @@ impl Http {
             (Some(_), None) => {
                 reader.refuse(
                     "call",
-                    format!("must be set, expected one of {}", self.registry.names()),
+                    format!("must be set, expected one of {}", self.registry.apps.names()),
                 );
                 None
             }
             (_, call) => Some(call.unwrap_or_else(|| name.to_owned())),
         };
-        let configure = call.as_deref().and_then(|call| self.registry.get(call));
+        let configure = call.as_deref().and_then(|call| self.registry.apps.get(call));
         let app = match (configure, call) {
             (Some(configure), _) => {
                 let scope = Scope::read(&mut reader);
@@ -110,14 +110,14 @@ impl Http {
             (None, Some(call)) if tree.section(name).is_some() => {
                 reader.refuse(
                     "call",
-                    format!("no app \"{call}\", expected one of {}", self.registry.names()),
+                    format!("no app \"{call}\", expected one of {}", self.registry.apps.names()),
                 );
                 None
             }
             (None, Some(_)) => {
                 let cause = format!(
                     "no section [{name}], and no built-in app of that name; expected a section or one of {}",
-                    self.registry.names()
+                    self.registry.apps.names()
                 );
                 problems.push(section.server.refuse(tree, "apps", cause));
                 return None;

@@ -1,12 +1,11 @@
 use std::any::Any;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use brim_config::Reader;
+use brim_service::Apps;
 use brim_stats::Stat;
 
 use crate::app::{App, AppContext, Claims, Request};
@@ -19,19 +18,13 @@ use crate::chain::Next;
 use crate::error::Error;
 
 /// The apps that `call =` can name.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Registry {
-    apps: BTreeMap<&'static str, Configure>,
+    pub(crate) apps: Apps<Configure>,
 }
 
 /// Reads an app's section.
-type Configure = fn(&str, &mut Reader<'_>) -> Box<dyn ConfiguredApp>;
-
-impl fmt::Debug for Registry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.apps.keys()).finish()
-    }
-}
+pub(crate) type Configure = fn(&str, &mut Reader<'_>) -> Box<dyn ConfiguredApp>;
 
 impl Registry {
     /// The apps that come with Brim, by their short and their older names.
@@ -58,15 +51,6 @@ impl Registry {
     pub fn with<A: App>(mut self, name: &'static str) -> Self {
         self.apps.insert(name, configure::<A>);
         self
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<Configure> {
-        self.apps.get(name).copied()
-    }
-
-    /// The names that `call =` may have, for messages.
-    pub(crate) fn names(&self) -> String {
-        self.apps.keys().copied().collect::<Vec<_>>().join(", ")
     }
 }
 

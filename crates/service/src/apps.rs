@@ -27,13 +27,22 @@ impl<T: Copy> Apps<T> {
         self.by_name.insert(name, app);
     }
 
+    /// The app of this name.
+    pub fn get(&self, name: &str) -> Option<T> {
+        self.by_name.get(name).copied()
+    }
+
+    /// All names, for messages.
+    pub fn names(&self) -> String {
+        self.by_name.keys().copied().collect::<Vec<_>>().join(", ")
+    }
+
     /// The app of a section with this `call`. Where there is none, the section is refused.
     pub fn called(&self, call: Option<&str>, reader: &mut Reader<'_>) -> Option<T> {
-        let app = call.and_then(|call| self.by_name.get(call).copied());
+        let app = call.and_then(|call| self.get(call));
         if app.is_none() {
             let why = call.map_or("must be set".to_owned(), |call| format!("no app \"{call}\""));
-            let names = self.by_name.keys().copied().collect::<Vec<_>>().join(", ");
-            reader.refuse("call", format!("{why}, expected one of {names}"));
+            reader.refuse("call", format!("{why}, expected one of {}", self.names()));
             // What another app would have asked for is not known.
             reader.leave_rest();
         }
