@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brim_config::{HostName, Reader, RequestPath};
-use brim_service::{Gather, WorkerContext};
-use brim_stats::{Counter, Stat, WorkerStats};
+use brim_stats::Stat;
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri, Version, header};
 use percent_encoding::percent_decode_str;
@@ -16,6 +15,8 @@ use crate::chain::Next;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::scope::Matched;
+
+pub use brim_service::AppContext;
 
 /// An HTTP app: one link of the chain that `apps =` names.
 ///
@@ -64,43 +65,6 @@ pub enum Claims {
     Perhaps,
     /// None: it passes them on, at most changed.
     Nothing,
-}
-
-/// What an app gets from its worker.
-#[derive(Clone, Debug)]
-pub struct AppContext {
-    stats: WorkerStats,
-    gather: Gather,
-    worker: usize,
-    section: Arc<str>,
-}
-
-impl AppContext {
-    pub(crate) fn new(context: &WorkerContext) -> Self {
-        let WorkerContext { stats, gather, index, section, .. } = context;
-        let (stats, gather, section) = (stats.clone(), gather.clone(), section.clone());
-        Self { stats, gather, worker: *index, section }
-    }
-
-    /// This worker's counter of that name, as declared by [`App::stats_conf`].
-    pub fn counter(&self, name: &str) -> Counter {
-        self.stats.counter(name)
-    }
-
-    /// The stats of all instances.
-    pub fn gather(&self) -> &Gather {
-        &self.gather
-    }
-
-    /// The worker's number, from 0.
-    pub fn worker(&self) -> usize {
-        self.worker
-    }
-
-    /// The server's section.
-    pub fn section(&self) -> &str {
-        &self.section
-    }
 }
 
 /// A request on its way through the chain.

@@ -22,6 +22,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 mod acceptor;
+mod app_context;
 mod apps;
 mod bulletin;
 mod bus;
@@ -46,6 +47,7 @@ mod transport;
 mod worker;
 
 pub use acceptor::{Open, RefusalTurn};
+pub use app_context::AppContext;
 pub use apps::Apps;
 pub use bulletin::Bulletin;
 pub use bus::interface_xml;

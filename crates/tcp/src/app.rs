@@ -3,10 +3,11 @@ use std::io;
 use std::sync::Arc;
 
 use brim_config::Reader;
-use brim_service::{Gather, WorkerContext};
-use brim_stats::{Counter, Stat, WorkerStats};
+use brim_stats::Stat;
 
 use crate::connection::Connection;
+
+pub use brim_service::AppContext;
 
 /// A TCP app: what `call =` of a `[tcp]` section names.
 ///
@@ -39,34 +40,4 @@ pub trait App: Sized + 'static {
     ///
     /// Those of the connection, and whatever else made an end of it: the client then sees a reset.
     fn serve(&self, connection: &mut Connection) -> impl Future<Output = io::Result<()>>;
-}
-
-/// What an app gets from its worker.
-#[derive(Clone, Debug)]
-pub struct AppContext {
-    stats: WorkerStats,
-    gather: Gather,
-    worker: usize,
-}
-
-impl AppContext {
-    pub(crate) fn new(context: &WorkerContext) -> Self {
-        let WorkerContext { stats, gather, index, .. } = context;
-        Self { stats: stats.clone(), gather: gather.clone(), worker: *index }
-    }
-
-    /// This worker's counter of that name, as declared by [`App::stats_conf`].
-    pub fn counter(&self, name: &str) -> Counter {
-        self.stats.counter(name)
-    }
-
-    /// The stats of all instances.
-    pub fn gather(&self) -> &Gather {
-        &self.gather
-    }
-
-    /// The worker's number, from 0.
-    pub fn worker(&self) -> usize {
-        self.worker
-    }
 }

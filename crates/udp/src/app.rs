@@ -4,11 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use brim_config::{Address, Reader};
-use brim_service::{Gather, WorkerContext};
-use brim_stats::{Counter, Stat, WorkerStats};
+use brim_stats::Stat;
 use bytes::Bytes;
 
 use crate::socket::{From, Peer, Socket};
+
+pub use brim_service::AppContext;
 
 /// A UDP app: what `call =` of a `[udp]` section names.
 ///
@@ -67,35 +68,5 @@ impl Datagram {
     /// What the kernel says. That it was sent does not mean that it arrives.
     pub async fn reply(&self, bytes: &[u8]) -> io::Result<()> {
         self.socket.send(bytes, &self.from).await
-    }
-}
-
-/// What an app gets from its worker.
-#[derive(Clone, Debug)]
-pub struct AppContext {
-    stats: WorkerStats,
-    gather: Gather,
-    worker: usize,
-}
-
-impl AppContext {
-    pub(crate) fn new(context: &WorkerContext) -> Self {
-        let WorkerContext { stats, gather, index, .. } = context;
-        Self { stats: stats.clone(), gather: gather.clone(), worker: *index }
-    }
-
-    /// This worker's counter of that name, as declared by [`App::stats_conf`].
-    pub fn counter(&self, name: &str) -> Counter {
-        self.stats.counter(name)
-    }
-
-    /// The stats of all instances.
-    pub fn gather(&self) -> &Gather {
-        &self.gather
-    }
-
-    /// The worker's number, from 0.
-    pub fn worker(&self) -> usize {
-        self.worker
     }
 }
