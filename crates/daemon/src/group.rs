@@ -96,9 +96,7 @@ impl Group {
 }
 
 fn layout(daemons: &[Planned]) -> Layout {
-    let mut layout = Layout::default();
-    let own = OWN_STATS.iter().chain(&["log_dropped_count"]).map(|name| Stat::sum(*name));
-    let own = own.chain([Stat::new("start_time", RollUp::Worker)]);
+    let own = OWN_STATS.iter().map(|name| Stat::sum(*name));
     let of_daemons = daemons.iter().flat_map(|daemon| {
         let always = DAEMON_STATS.iter().map(|name| (*name, RollUp::Max));
         let declared = daemon.stats.iter().map(|(name, stat_type)| match stat_type {
@@ -109,11 +107,8 @@ fn layout(daemons: &[Planned]) -> Layout {
         let all = always.chain(declared);
         all.map(|(name, roll_up)| Stat::new(format!("{}.{name}", daemon.name), roll_up))
     });
-    for stat in own.chain(of_daemons) {
-        // Each name is there once.
-        let _ = layout.declare(stat);
-    }
-    layout
+    // Each name is there once.
+    brim_service::layout(own.chain(of_daemons)).0
 }
 
 impl Program for Group {

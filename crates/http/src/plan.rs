@@ -7,13 +7,12 @@ use brim_config::{
     AccessLog, Cause, HttpSection, Kind, Origin, Problem, Reader, SectionName, Tree, has_errors,
     no_section,
 };
-use brim_service::proxy_protocol::BAD_PROXY_HEADERS;
-use brim_service::tls::{FAILED_HANDSHAKES, TlsPlan};
+use brim_service::tls::TlsPlan;
 use brim_service::{
     AccessOutput, Connection, Current, NotARequest, Program, Refused, Settings, Stream,
     WorkerContext, access_log_file,
 };
-use brim_stats::{Layout, RollUp, Stat};
+use brim_stats::{Layout, RollUpConflict, Stat};
 
 use crate::apps::HandlerConf;
 use crate::connection;
@@ -27,10 +26,6 @@ use crate::worker::{HTTP2, HttpWorker, SMALLEST_BUFFER};
 /// An allowance for what is kept of a connection beside hyper's buffers, in bytes. `make bench`
 /// prints what a parked one costs: about half of this.
 const KEPT: u64 = 4096;
-
-/// What rustls holds of a connection at most: a record that has not come whole, one that nobody has read,
-/// what the client does not take, and its own state; in bytes.
-const TLS_KEPT: u64 = (2 * 18 + 64 + 16) * 1024;
 
 /// HTTP/1.1 as ALPN names it.
 const HTTP1: &[u8] = b"http/1.1";
@@ -136,24 +131,17 @@ impl Http {
     }
 
     fn layout(tree: &Tree, section: &HttpSection, apps: &[PlannedApp]) -> (Layout, Vec<Problem>) {
-        let mut layout = Layout::default();
-        let mut problems = Vec::new();
-        let own = [Stat::new("start_time", RollUp::Worker)].into_iter().chain(
-            ["connection_count", "request_count", "log_dropped_count", "access_log_dropped_count"]
-                .map(Stat::sum),
-        );
+        let own = ["connection_count", "request_count", "access_log_dropped_count"].map(Stat::sum);
         let classes = (2..=5).map(|class| Stat::sum(format!("status_{class}xx_count")));
         let codes = section.count_status_codes.iter();
         let codes = codes.map(|code| Stat::sum(format!("status_{code}_count")));
         let of_apps = apps.iter().flat_map(|planned| planned.app.stats());
-        let of_tls = section.tls.is_on().then(|| Stat::sum(FAILED_HANDSHAKES));
-        let of_proxies = section.tls.proxy_protocol.then(|| Stat::sum(BAD_PROXY_HEADERS));
-        for stat in own.chain(of_tls).chain(of_proxies).chain(classes).chain(codes).chain(of_apps) {
-            if let Err(conflict) = layout.declare(stat) {
-                problems.push(section.server.refuse(tree, "apps", conflict.to_string()));
-            }
-        }
-        (layout, problems)
+        let own = own.into_iter().chain(TlsPlan::stats(&section.tls));
+        let (layout, conflicts) =
+            brim_service::layout(own.chain(classes).chain(codes).chain(of_apps));
+        let refuse =
+            |conflict: RollUpConflict| section.server.refuse(tree, "apps", conflict.to_string());
+        (layout, conflicts.into_iter().map(refuse).collect())
     }
 }
 
@@ -182,11 +170,8 @@ impl Program for Http {
             problems.extend(hidden::hidden(&section.server.name.section(), &apps));
         }
         let settings = settings(&section, &apps, layout);
-        let (tls, troubles) = TlsPlan::read(&section.tls, protocols(&section));
-        problems.extend(troubles.into_iter().map(|trouble| Problem {
-            severity: trouble.severity,
-            ..section.server.refuse(tree, trouble.key, trouble.why)
-        }));
+        let (tls, of_tls) = TlsPlan::read(tree, &section.server, &section.tls, protocols(&section));
+        problems.extend(of_tls);
         let plan = HttpPlan { section, apps, error_pages, tls, settings };
         ((!has_errors(&problems)).then_some(plan), problems)
     }
@@ -253,7 +238,6 @@ fn settings(section: &HttpSection, apps: &[PlannedApp], layout: Layout) -> Setti
 /// Bodies pass through them, piece by piece, unless an app collects them within its own limit.
 fn connection_memory(section: &HttpSection, apps: &[PlannedApp]) -> u64 {
     let buffer = section.head_limit.max(SMALLEST_BUFFER) as u64;
-    let tls = if section.tls.is_on() { TLS_KEPT } else { 0 };
     let handlers = apps.iter().filter_map(|app| app.app.as_handler()).map(HandlerConf::memory);
-    2 * buffer + KEPT + tls + handlers.max().unwrap_or(0)
+    2 * buffer + KEPT + TlsPlan::memory(&section.tls) + handlers.max().unwrap_or(0)
 }

@@ -3,25 +3,30 @@
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use brim_config::{Severity, TlsKeys};
+use brim_config::{Problem, ServerSection, Severity, TlsKeys, Tree};
+use brim_stats::Stat;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
+
+use crate::proxy_protocol::BAD_PROXY_HEADERS;
 
 mod certificates;
 mod clients;
 mod pair;
 mod watch;
 
-use certificates::Event;
-
-use certificates::Certificates;
+use certificates::{Certificates, Event};
 
 pub use clients::ClientCertificate;
 
 /// The counter of handshakes that came to nothing.
 pub const FAILED_HANDSHAKES: &str = "tls_failed_count";
+
+/// What rustls holds of a connection at most: a record that has not come whole, one that nobody has read,
+/// what the client does not take, and its own state; in bytes.
+const KEPT: u64 = (2 * 18 + 64 + 16) * 1024;
 
 /// TLS as a section wants it; the workers share it.
 #[derive(Debug)]
@@ -33,13 +38,11 @@ pub struct TlsPlan {
 
 /// What is wrong with the files that a key names.
 #[derive(Debug)]
-pub struct Trouble {
-    /// The key.
-    pub key: &'static str,
+struct Trouble {
+    key: &'static str,
     /// Whether the section can be served all the same.
-    pub severity: Severity,
-    /// What is wrong.
-    pub why: String,
+    severity: Severity,
+    why: String,
 }
 
 impl Trouble {
@@ -70,9 +73,21 @@ impl Trouble {
 }
 
 impl TlsPlan {
-    /// Loads what the keys name, for the protocols that clients may choose by ALPN, best first; `None`
-    /// where the section does not speak TLS, or cannot.
-    pub fn read(keys: &TlsKeys, protocols: &[&[u8]]) -> (Option<Self>, Vec<Trouble>) {
+    /// Loads what a section's keys name, for the protocols that clients may choose by ALPN, best first;
+    /// `None` where the section does not speak TLS, or cannot.
+    pub fn read(
+        tree: &Tree,
+        server: &ServerSection,
+        keys: &TlsKeys,
+        protocols: &[&[u8]],
+    ) -> (Option<Self>, Vec<Problem>) {
+        let (plan, troubles) = Self::load(keys, protocols);
+        let problem =
+            |Trouble { key, severity, why }| Problem { severity, ..server.refuse(tree, key, why) };
+        (plan, troubles.into_iter().map(problem).collect())
+    }
+
+    fn load(keys: &TlsKeys, protocols: &[&[u8]]) -> (Option<Self>, Vec<Trouble>) {
         if !keys.is_on() {
             return (None, Vec::new());
         }
@@ -91,6 +106,18 @@ impl TlsPlan {
             config.map_err(|error| troubles.push(Trouble::error("certfile", error)))
         });
         (config.ok().map(|config| Self { config: Arc::new(config), certificates }), troubles)
+    }
+
+    /// What is counted where a section has these keys.
+    pub fn stats(keys: &TlsKeys) -> impl Iterator<Item = Stat> {
+        let of_tls = keys.is_on().then(|| Stat::sum(FAILED_HANDSHAKES));
+        let of_proxies = keys.proxy_protocol.then(|| Stat::sum(BAD_PROXY_HEADERS));
+        of_tls.into_iter().chain(of_proxies)
+    }
+
+    /// The bytes that these keys add to what one connection may make us hold.
+    pub fn memory(keys: &TlsKeys) -> u64 {
+        if keys.is_on() { KEPT } else { 0 }
     }
 
     /// Looks after the certificates from now on, for as long as somebody uses this. Those of an earlier

@@ -8,7 +8,7 @@ use brim_service::{
     AccessOutput, Connection, Current, DatagramSocket, Program, Refused, Settings, Stream,
     WorkerContext,
 };
-use brim_stats::{Layout, RollUp, Stat};
+use brim_stats::Stat;
 
 use crate::receiver;
 use crate::registry::{ConfiguredApp, Registry};
@@ -32,24 +32,6 @@ impl Udp {
     }
 }
 
-fn layout(
-    tree: &Tree,
-    section: &UdpSection,
-    app: &dyn ConfiguredApp,
-    problems: &mut Vec<Problem>,
-) -> Layout {
-    let mut layout = Layout::default();
-    let own = [Stat::new("start_time", RollUp::Worker)]
-        .into_iter()
-        .chain([DATAGRAMS, TOO_LONG, "log_dropped_count"].map(Stat::sum));
-    for stat in own.chain(app.stats()) {
-        if let Err(conflict) = layout.declare(stat) {
-            problems.push(section.server.refuse(tree, "call", conflict.to_string()));
-        }
-    }
-    layout
-}
-
 impl Program for Udp {
     const NAME: &'static str = "brim-udp";
     const KIND: Kind = Kind::Udp;
@@ -66,7 +48,10 @@ impl Program for Udp {
             Some(app(reader))
         });
         let Some(app) = app else { return (None, problems) };
-        let layout = layout(tree, &section, &*app, &mut problems);
+        let refuse = |key, why| section.server.refuse(tree, key, why);
+        let own = [DATAGRAMS, TOO_LONG].map(Stat::sum).into_iter();
+        let (layout, conflicts) = brim_service::layout(own.chain(app.stats()));
+        problems.extend(conflicts.iter().map(|conflict| refuse("call", conflict.to_string())));
         let settings = Settings::new(&section.server, layout, 0, AccessOutput::Off);
         let plan = UdpPlan { section, app, settings };
         ((!has_errors(&problems)).then_some(plan), problems)
