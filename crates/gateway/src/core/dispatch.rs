@@ -1,8 +1,9 @@
 //! Who gets a message: the handler that has the least to answer, or the queue.
 
 use brim_config::HandlerSection;
-use brim_wire::link::{Content, Reason};
+use brim_wire::link::{Class, Content, Reason};
 
+use super::exchange::Body;
 use super::handler::Queued;
 use super::peer::{Kind, Mark};
 use super::request::Pen;
@@ -196,9 +197,12 @@ impl Core {
         }
     }
 
-    /// Lets a client send more, now that so many bytes have left us.
+    /// Lets a client send more if it has more, now that so many bytes have left us.
     pub(super) fn grant(&mut self, id: u32, bytes: usize) {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        if exchange.class == Class::Http && matches!(exchange.body, Body::Over) {
+            return;
+        }
         if let Some(granted) = exchange.receive.used(bytes)
             && let Some(link) = self.links.get_mut(&exchange.link)
         {

@@ -98,8 +98,8 @@ impl Link {
         self.frame(exchange, Content::Cancel(Cancel { reason, retry_after }));
     }
 
-    /// Whether the front end tells of connections that are gone.
-    pub(crate) fn can_watch(&self) -> bool {
+    /// Whether the front end speaks version 2.
+    pub(crate) fn speaks_version_2(&self) -> bool {
         self.theirs.as_ref().is_some_and(|theirs| theirs.version >= 2)
     }
 

@@ -144,7 +144,9 @@ impl Core {
 
     /// Has the front end tell when the client's connection of an exchange is gone.
     fn watch(&mut self, id: u32, key: Key, number: u64) {
-        let Some(link) = self.links.get_mut(&key).filter(|link| link.can_watch()) else { return };
+        let Some(link) = self.links.get_mut(&key).filter(|link| link.speaks_version_2()) else {
+            return;
+        };
         link.frame(number, Content::Watch);
         self.ids.watch(id, number);
         self.list(key);
@@ -201,6 +203,7 @@ impl Core {
                 } else if end && known.is_empty() {
                     exchange.body = Body::Over;
                     self.whole(id, bytes);
+                    self.grant(id, bytes.len());
                 } else {
                     known.extend_from_slice(bytes);
                     self.held += bytes.len();
@@ -209,9 +212,8 @@ impl Core {
                         self.held -= whole.len();
                         exchange.body = Body::Over;
                         self.whole(id, &whole);
-                    } else {
-                        self.grant(id, bytes.len());
                     }
+                    self.grant(id, bytes.len());
                 }
             }
         }

@@ -12,6 +12,7 @@ trials! {
     messages_of_a_socket_stay_with_their_worker_and_survive_it
     socket_messages_are_answered_in_base64_with_a_nul
     raw_payloads_go_out_as_they_are
+    a_long_first_message_does_not_use_up_the_credit
     ten_thousand_idle_web_sockets_cost_little
 }
 
@@ -182,6 +183,29 @@ fn raw_payloads_go_out_as_they_are() {
     puppet.reply(&[id], "hello\0");
     puppet.reply(&[id], "");
     assert_eq!(front.answer(exchange).body, b"hello\0");
+}
+
+fn a_long_first_message_does_not_use_up_the_credit() {
+    let (_gateway, mut front, mut puppet) = start("");
+    for pieces in [vec![40_000], vec![30_000, 10_000]] {
+        let exchange = front.ask(&Ask {
+            class: Class::Json,
+            version: 0,
+            method: "",
+            target: "@chat",
+            body: Some(Some(40_000)),
+            ..Ask::default()
+        });
+        for (index, length) in pieces.iter().enumerate() {
+            front.data(exchange, &vec![b'x'; *length], index + 1 == pieces.len());
+        }
+        let id = puppet.hear().id;
+        assert_eq!(front.next(exchange), Got::Credit(40_000));
+        front.message(exchange, 0, "@chat", &[b'y'; 60_000]);
+        assert_eq!(puppet.hear().body.len(), 60_000);
+        puppet.reply(&[id], "");
+        assert!(front.answer(exchange).cancel.is_none());
+    }
 }
 
 fn ten_thousand_idle_web_sockets_cost_little() {
