@@ -53,9 +53,10 @@ const PYTHON: [(&str, Run); 2] = [
 ];
 
 /// What Brim does better.
-const BRIM: [(&str, Run); 5] = [
+const BRIM: [(&str, Run); 6] = [
     ("a_gateway_that_is_restarted_costs_nothing", workers::gateway_is_restarted),
     ("a_gateway_that_is_killed_costs_what_it_had", workers::gateway_is_killed),
+    ("messages_of_two_handlers_come_whole", messages::of_two_handlers_come_whole),
     ("no_handler_is_503_at_once", workers::none),
     ("a_worker_that_hangs_costs_only_what_it_has", workers::one_hangs),
     ("workers_come_and_go_under_load", workers::come_and_go),

@@ -1,7 +1,7 @@
 //! JSON and XML socket messages.
 
-use crate::server::Kind;
-use crate::setup::Setup;
+use crate::server::{BOTH, Kind};
+use crate::setup::{Setup, until_answered};
 
 pub(crate) fn are_answered(setup: &Setup) {
     setup.each(|server, section| {
@@ -18,6 +18,30 @@ pub(crate) fn are_answered(setup: &Setup) {
         let expected = format!("<{section} got <{section} a='b'>x</{section}>");
         assert_eq!(answer(&mut client, &expected, server.kind), base64(expected.as_bytes()));
     });
+}
+
+/// Long answers of two handlers to one client, each of which comes whole.
+pub(crate) fn of_two_handlers_come_whole(setup: &Setup) {
+    let server = crate::server::Server::start(setup.kind, &BOTH, false);
+    let _handlers = BOTH.map(|section| setup.handler(&server, section.name, "one", &[]));
+    BOTH.iter().for_each(|section| until_answered(&server, section.name));
+    let mut client = server.client();
+    let filler = "x".repeat(60_000);
+    let messages = (0..20).flat_map(|round| BOTH.map(|section| (round, section.name)));
+    let messages: Vec<_> = messages.collect();
+    for (round, section) in &messages {
+        client.send(format!("@{section} {{\"{round}\":\"{filler}\"}}\0").as_bytes());
+    }
+    let answer = |(round, section): &(i32, &str)| {
+        base64(format!("@{section} got {{\"{round}\":\"{filler}\"}}").as_bytes())
+    };
+    let mut expected: Vec<_> = messages.iter().map(answer).collect();
+    while !expected.is_empty() {
+        let answer = client.until(b"\0").expect("an answer");
+        let answer = answer.strip_suffix(b"\0").unwrap_or(&answer);
+        let found = expected.iter().position(|expected| expected.as_bytes() == answer);
+        expected.remove(found.expect("a whole answer"));
+    }
 }
 
 /// An answer without the NUL that ends it; Mongrel2 has forgotten that since its 1.8.

@@ -24,7 +24,8 @@ pub use content::{Cancel, Content, Frame, GoAway, GoAwayReason, Hello, Reason, S
 pub use credit::{ReceiveCredit, SendCredit};
 pub use decode::{FrameDecoder, HELLO_BYTES, Limits, parse_request};
 pub use encode::{
-    HEADER_BYTES, append_request, append_response, append_upgrade, data_header, readdress,
+    HEADER_BYTES, append_request, append_response, append_upgrade, data_header, part_header,
+    readdress,
 };
 pub use error::LinkError;
 pub use head::{Class, Headers, RequestHead, ResponseHead};

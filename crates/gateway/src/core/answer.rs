@@ -65,6 +65,8 @@ pub(crate) struct Sink<'a> {
     pub(crate) is_handshake: bool,
     /// There is no body, whatever the head says.
     pub(crate) is_head_method: bool,
+    /// What is fed at once is a message, and the front end wants to know which pieces belong together.
+    pub(crate) has_parts: bool,
 }
 
 /// What became of bytes.
@@ -280,7 +282,8 @@ impl Sink<'_> {
     fn data(&mut self, bytes: &[u8], end: bool, close: bool) -> usize {
         let credited = self.credit.take(bytes.len());
         let mut left = bytes.get(..credited).unwrap_or(bytes);
-        let end = end && left.len() == bytes.len();
+        let is_whole = left.len() == bytes.len();
+        let end = end && is_whole;
         loop {
             let piece = left.get(..self.payload).unwrap_or(left);
             left = left.get(piece.len()..).unwrap_or_default();
@@ -288,7 +291,11 @@ impl Sink<'_> {
             if !piece.is_empty() || end {
                 let length = u32::try_from(piece.len()).unwrap_or(u32::MAX);
                 let end = end && is_last;
-                self.out.extend_from_slice(&link::data_header(self.exchange, length, end, close));
+                let header = match self.has_parts && !(is_last && is_whole) {
+                    true => link::part_header(self.exchange, length),
+                    false => link::data_header(self.exchange, length, end, close),
+                };
+                self.out.extend_from_slice(&header);
                 self.out.extend_from_slice(piece);
             }
             if is_last {

@@ -283,6 +283,8 @@ impl Core {
 }
 
 fn feed(exchange: &mut Exchange, link: &mut Link, input: &mut &[u8]) -> Result<Fed, AnswerError> {
+    let is_message = matches!(exchange.class, Class::Json | Class::Xml);
+    let has_parts = is_message && link.speaks_version_2();
     let mut sink = Sink {
         out: link.out.buffer(),
         exchange: exchange.number,
@@ -290,6 +292,7 @@ fn feed(exchange: &mut Exchange, link: &mut Link, input: &mut &[u8]) -> Result<F
         payload: link.theirs.as_ref().map_or(0, |theirs| theirs.payload),
         is_handshake: exchange.class == Class::WebSocket,
         is_head_method: exchange.is_head_method,
+        has_parts,
     };
     exchange.answer.feed(input, &mut sink)
 }
@@ -307,6 +310,7 @@ fn close(
         payload: usize::MAX,
         is_handshake: false,
         is_head_method: false,
+        has_parts: false,
     };
     answer.close(&mut sink)
 }

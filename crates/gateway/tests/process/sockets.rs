@@ -13,6 +13,7 @@ trials! {
     socket_messages_are_answered_in_base64_with_a_nul
     raw_payloads_go_out_as_they_are
     a_long_first_message_does_not_use_up_the_credit
+    a_long_answer_to_a_message_says_which_pieces_belong_together
     ten_thousand_idle_web_sockets_cost_little
 }
 
@@ -205,6 +206,44 @@ fn a_long_first_message_does_not_use_up_the_credit() {
         assert_eq!(puppet.hear().body.len(), 60_000);
         puppet.reply(&[id], "");
         assert!(front.answer(exchange).cancel.is_none());
+    }
+}
+
+fn a_long_answer_to_a_message_says_which_pieces_belong_together() {
+    let gateway = Gateway::start("handler_wait = 10s\nraw_payload = yes");
+    let mut puppet = gateway.puppet(&[]);
+    let ask = Ask {
+        class: Class::Json,
+        version: 0,
+        method: "",
+        target: "@chat",
+        body: Some(Some(2)),
+        ..Ask::default()
+    };
+    for is_old in [false, true] {
+        let mut front = match is_old {
+            true => Front::of_version_1(&gateway),
+            false => Front::connect(&gateway),
+        };
+        let exchange = front.ask(&ask);
+        front.data(exchange, b"{}", true);
+        let id = puppet.hear().id;
+        // Longer than credit and payloads are, and one that is short.
+        let long = "x".repeat(65_536 + 100);
+        puppet.reply(&[id], &long);
+        puppet.reply(&[id], "short");
+        let bytes = long.as_bytes()[..65_536].to_vec();
+        let first = match is_old {
+            true => Got::Data { bytes, end: false, close: false },
+            false => Got::Part(bytes),
+        };
+        assert_eq!(front.next(exchange), first);
+        front.send(exchange, Content::Credit(1000));
+        for bytes in [long.as_bytes()[65_536..].to_vec(), b"short".to_vec()] {
+            assert_eq!(front.next(exchange), Got::Data { bytes, end: false, close: false });
+        }
+        drop(front);
+        puppet.hear_leave(id);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use brim_wire::link::{Class, Reason};
+use brim_wire::link::{Class, Content, Reason};
 
-use crate::support::{Daemon, Gateway, Heard, Home, Link, finished, get, serve};
+use crate::support::{Daemon, Gateway, Heard, Home, Link, finished, frame, get, serve};
 
 const ROUTES: &str = "route = /chat @chat @room(/[a-z]+)$ <x";
 
@@ -51,6 +51,34 @@ fn messages_go_to_the_handler_and_its_data_come_back() {
     let lines = daemon.access_lines(1);
     let line = lines.iter().find(|line| line.contains("JSON")).unwrap();
     assert!(line.contains(" JSON /@chat/a ") && line.contains(" 200 "), "{line}");
+}
+
+#[test]
+fn nothing_comes_between_the_pieces_of_a_message() {
+    let (_gateway, daemon, mut link) = linked("");
+    let mut client = daemon.client();
+    client.send(b"@chat {}\0<x>text</x>\0");
+    let (one, _) = (link.request().id, link.body());
+    let (two, _) = (link.request().id, link.body());
+    for (first, second) in [(one, two), (two, one)] {
+        link.send(first, Content::Part(b"b25"));
+        assert_eq!(client.take(3), b"b25");
+        link.data(second, b"dHdv\0", false);
+        link.send(first, Content::Part(b"l"));
+        link.data(first, b"\0", false);
+        assert_eq!(client.take(7), b"l\0dHdv\0");
+        // The same where all of it waits for the client.
+        link.write(
+            &[
+                frame(first, Content::Part(b"b25")),
+                frame(second, Content::Data { bytes: b"dHdv\0", end: false, close: false }),
+                frame(first, Content::Data { bytes: b"l\0", end: false, close: false }),
+            ]
+            .concat(),
+        );
+        let both = client.take(10);
+        assert!([b"b25l\0dHdv\0", b"dHdv\0b25l\0"].contains(&both[..].try_into().unwrap()));
+    }
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub enum Content<'a> {
         /// With `end`, from the gateway: whether the client's connection is closed, too.
         close: bool,
     },
+    /// Data of the gateway for a connection of socket messages, of whose message further data follow.
+    Part(&'a [u8]),
     /// A WebSocket or socket message of a client, or a piece of one.
     Message {
         /// The first byte of the WebSocket frame, FIN set; 0 for socket messages.

@@ -68,13 +68,7 @@ impl FrameDecoder {
             [found, ..] if !(LOWEST..=HIGHEST).contains(&found) => {
                 Err(LinkError::Version { found, expected: LOWEST })
             }
-            [found, kind, ..] => {
-                self.check_kind(kind)?;
-                match version(kind) {
-                    expected if expected == found => Ok(()),
-                    expected => Err(LinkError::Version { found, expected }),
-                }
-            }
+            [_, kind, ..] => self.check_kind(kind),
             _ => Ok(()),
         }
     }
@@ -100,19 +94,25 @@ impl FrameDecoder {
 
     fn header(&self, bytes: &[u8; HEADER_BYTES]) -> Result<Header, LinkError> {
         self.check_start(bytes)?;
-        let [_, kind, flags, zero, a, b, c, d, exchange @ ..] = *bytes;
+        let [found, kind, flags, zero, a, b, c, d, exchange @ ..] = *bytes;
         if zero != 0 {
             return Err(unexpected(3, Found::Byte(zero), "0"));
         }
         let allowed = match (kind, self.from) {
             (kind::REQUEST, _) | (kind::DATA, Side::FrontEnd) => END,
-            (kind::RESPONSE, _) | (kind::DATA, Side::Gateway) => END | CLOSE,
+            (kind::RESPONSE, _) => END | CLOSE,
+            (kind::DATA, Side::Gateway) => END | CLOSE | MORE,
             (kind::MESSAGE, _) => MORE,
             (kind::PING, _) => ANSWER,
             _ => 0,
         };
-        if flags & !allowed != 0 || flags & (END | CLOSE) == CLOSE {
+        let is_odd = flags & (END | CLOSE) == CLOSE || flags & (END | MORE) == END | MORE;
+        if flags & !allowed != 0 || is_odd {
             return Err(unexpected(2, Found::Byte(flags), "flags of this kind"));
+        }
+        let expected = version(kind, flags);
+        if found != expected {
+            return Err(LinkError::Version { found, expected });
         }
         let exchange = u64::from_be_bytes(exchange);
         let is_links_own = matches!(kind, kind::HELLO | kind::GO_AWAY | kind::PING);
@@ -136,6 +136,7 @@ impl FrameDecoder {
         let end = header.flags & END != 0;
         let close = header.flags & CLOSE != 0;
         let content = match header.kind {
+            kind::DATA if header.flags & MORE != 0 => return Ok(Content::Part(payload)),
             kind::DATA => return Ok(Content::Data { bytes: payload, end, close }),
             kind::MESSAGE => return read_message(fields, header.flags & MORE != 0),
             kind::HELLO => Content::Hello(read_hello(&mut fields)?),

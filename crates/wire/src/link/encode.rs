@@ -27,9 +27,13 @@ pub(super) mod kind {
     pub(in super::super) const WATCH: u8 = 12;
 }
 
-/// The version that a kind came with.
-pub(super) fn version(kind: u8) -> u8 {
-    if kind == kind::WATCH { 2 } else { LOWEST }
+/// The version that a kind came with, or this flag of it.
+pub(super) fn version(kind: u8, flags: u8) -> u8 {
+    match kind {
+        kind::WATCH => 2,
+        kind::DATA if flags & MORE != 0 => 2,
+        _ => LOWEST,
+    }
 }
 
 /// What a `Hello` begins with.
@@ -88,6 +92,11 @@ pub fn data_header(exchange: u64, length: u32, end: bool, close: bool) -> [u8; H
     header(kind::DATA, flag(end, END) | flag(end && close, CLOSE), length, exchange)
 }
 
+/// The header of a `Part` frame.
+pub fn part_header(exchange: u64, length: u32) -> [u8; HEADER_BYTES] {
+    header(kind::DATA, MORE, length, exchange)
+}
+
 /// Gives whole frames of one exchange to another.
 pub fn readdress(mut frames: &mut [u8], exchange: u64) {
     while let Some((header, rest)) = std::mem::take(&mut frames).split_first_chunk_mut() {
@@ -114,6 +123,7 @@ impl Frame<'_> {
             Content::Data { bytes, end, close } => {
                 plain(kind::DATA, flag(end, END) | flag(end && close, CLOSE), &[bytes])
             }
+            Content::Part(bytes) => plain(kind::DATA, MORE, &[bytes]),
             Content::Cancel(cancel) => {
                 let code = [cancel.reason.code(), 0];
                 plain(kind::CANCEL, 0, &[&code, &cancel.retry_after.to_be_bytes()])
@@ -174,7 +184,7 @@ fn flag(is_set: bool, flag: u8) -> u8 {
 fn header(kind: u8, flags: u8, length: u32, exchange: u64) -> [u8; HEADER_BYTES] {
     let [a, b, c, d] = length.to_be_bytes();
     let [e, f, g, h, i, j, k, l] = exchange.to_be_bytes();
-    [version(kind), kind, flags, 0, a, b, c, d, e, f, g, h, i, j, k, l]
+    [version(kind, flags), kind, flags, 0, a, b, c, d, e, f, g, h, i, j, k, l]
 }
 
 /// A header, and the payload that `write` appends.

@@ -15,12 +15,12 @@ pub enum LinkError {
         /// What the format wants.
         expected: &'static str,
     },
-    /// A frame of another version than the one that its kind came with.
+    /// A frame of another version than the one that its kind and flags came with.
     #[error("a frame of version {found}, expected {expected}")]
     Version {
         /// The frame's version.
         found: u8,
-        /// That of its kind.
+        /// That of its kind and flags.
         expected: u8,
     },
     /// A peer that speaks only versions that are not spoken here.

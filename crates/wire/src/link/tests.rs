@@ -102,6 +102,7 @@ fn the_pages_examples_are_what_the_code_writes_and_reads() {
         ),
         ("data", FrontEnd, frame(1, Content::Data { bytes: b"hello", end: true, close: false })),
         ("data-end", Gateway, frame(2, Content::Data { bytes: b"", end: true, close: true })),
+        ("part", Gateway, frame(2, Content::Part(b"b25"))),
         (
             "message",
             FrontEnd,
@@ -213,8 +214,10 @@ fn sides_of_several_versions_agree_on_the_highest_that_both_speak() {
     };
     assert_eq!([version(1, 1), version(1, 2), version(2, 9)], [Some(1), Some(2), Some(2)]);
     assert_eq!([version(3, 9), version(0, 0)], [None, None]);
-    for (kind, version, expected) in [(9, 2, 1), (12, 1, 2), (9, 0, 1), (9, 3, 1)] {
-        let header = [version, kind, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let table =
+        [(9, 0, 2, 1), (12, 0, 1, 2), (9, 0, 0, 1), (9, 0, 3, 1), (3, 2, 1, 2), (3, 0, 2, 1)];
+    for (kind, flags, version, expected) in table {
+        let header = [version, kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
         let refused = LinkError::Version { found: version, expected };
         assert_eq!(refusal(Side::Gateway, &header), refused);
     }
@@ -224,7 +227,8 @@ fn sides_of_several_versions_agree_on_the_highest_that_both_speak() {
 fn a_side_sends_only_its_own_kinds_and_flags() {
     use Side::{FrontEnd, Gateway};
     let header = |kind, flags, exchange| {
-        let mut bytes = [encode::version(kind), kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut bytes =
+            [encode::version(kind, flags), kind, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         bytes[15] = exchange;
         bytes
     };
@@ -250,6 +254,8 @@ fn a_side_sends_only_its_own_kinds_and_flags() {
         (FrontEnd, 3, 2, false),
         (Gateway, 3, 5, true),
         (Gateway, 3, 4, false),
+        (Gateway, 3, 2, true),
+        (Gateway, 3, 3, false),
         (Gateway, 9, 1, false),
         (Gateway, 9, 0, true),
         (Gateway, 12, 1, false),
@@ -356,6 +362,7 @@ fn the_header_for_gathered_writes_is_that_of_the_frame() {
         let whole = bytes(&frame(9, Content::Data { bytes: b"abc", end, close }));
         assert_eq!(data_header(9, 3, end, close), whole[..HEADER_BYTES]);
     }
+    assert_eq!(part_header(9, 3), bytes(&frame(9, Content::Part(b"abc")))[..HEADER_BYTES]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ fn fed(pieces: &[&[u8]], credit: u32) -> Result<Got, AnswerError> {
                 payload: 1024,
                 is_handshake: false,
                 is_head_method: false,
+                has_parts: false,
             };
             match answer.feed(&mut input, &mut sink)? {
                 Fed::All => break,

@@ -54,6 +54,8 @@ pub(crate) enum Got {
         end: bool,
         close: bool,
     },
+    /// Data with more of their message to come.
+    Part(Vec<u8>),
     Cancel(Reason, u16),
     Credit(u32),
     Touch,
@@ -333,6 +335,7 @@ impl Got {
             Content::Data { bytes, end, close } => {
                 Self::Data { bytes: bytes.to_vec(), end: *end, close: *close }
             }
+            Content::Part(bytes) => Self::Part(bytes.to_vec()),
             Content::Cancel(cancel) => Self::Cancel(cancel.reason, cancel.retry_after),
             Content::Credit(bytes) => Self::Credit(*bytes),
             Content::Touch => Self::Touch,

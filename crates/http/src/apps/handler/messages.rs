@@ -151,6 +151,8 @@ struct Speaker {
     /// What the client has not taken yet, and of whom.
     piece: Bytes,
     from: usize,
+    /// The rest of its message follows, and comes before anything of others.
+    is_cut: bool,
     /// The client is to take something.
     writes: bool,
     /// Of silence between messages.
@@ -180,6 +182,7 @@ impl Speaker {
             talks: Vec::new(),
             piece: Bytes::new(),
             from: 0,
+            is_cut: false,
             writes: false,
             silence,
             head: times.head,
@@ -226,11 +229,13 @@ impl Speaker {
                 }
             }
             let mut ended = None;
-            for (index, talk) in self.talks.iter().enumerate() {
+            let only = self.is_cut.then_some(self.from);
+            let talks = self.talks.iter().enumerate();
+            for (index, talk) in talks.filter(|(index, _)| only.is_none_or(|only| only == *index)) {
                 match talk.open.poll_piece(cx) {
                     Poll::Pending => {}
                     Poll::Ready(Ok(Piece::Bytes(bytes))) => {
-                        (self.piece, self.from) = (bytes, index);
+                        (self.piece, self.from, self.is_cut) = (bytes, index, talk.open.is_cut());
                         break;
                     }
                     Poll::Ready(Ok(Piece::End { .. })) => ended = Some(Ended::Over),

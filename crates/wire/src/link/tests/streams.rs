@@ -32,9 +32,9 @@ fn in_pieces(from: Side, bytes: &[u8], cuts: &[usize]) -> (Vec<String>, usize) {
 
 fn stream() -> impl Strategy<Value = (Side, Vec<u8>)> {
     let piece = prop_oneof![
-        6 => (0_usize..13, vec(any::<u8>(), 0..200), any::<u8>(), any::<bool>())
+        6 => (0_usize..14, vec(any::<u8>(), 0..200), any::<u8>(), any::<bool>())
             .prop_map(|(index, content, flags, broken)| {
-                let (_, mut example) = examples().into_iter().nth(index).expect("thirteen");
+                let (_, mut example) = examples().into_iter().nth(index).expect("fourteen");
                 let place = usize::from(flags) % example.len();
                 if broken && content.first().is_some_and(|byte| *byte < 64) {
                     example[place] = content[0];

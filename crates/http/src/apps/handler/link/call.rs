@@ -24,6 +24,10 @@ struct State {
     answer: Option<Answer>,
     answered: bool,
     pieces: VecDeque<Bytes>,
+    /// Of socket messages: whether the rest of its message follows each piece.
+    cuts: VecDeque<bool>,
+    /// The same of the piece that was taken last.
+    is_cut: bool,
     end: Option<End>,
     failure: Option<Failure>,
     touched: bool,
@@ -45,6 +49,17 @@ pub(in crate::apps::handler) struct Answer {
     /// Without those about the connection.
     pub(in crate::apps::handler) headers: HeaderMap,
     pub(in crate::apps::handler) is_upgrade: bool,
+}
+
+/// What follows a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// Perhaps another one.
+    Another,
+    /// The rest of its message.
+    Rest,
+    /// Nothing; whether the client's connection is closed then.
+    End { close: bool },
 }
 
 /// The gateway has said all.
@@ -91,6 +106,8 @@ impl Call {
             answer: None,
             answered: matches!(class, Class::Json | Class::Xml),
             pieces: VecDeque::new(),
+            cuts: VecDeque::new(),
+            is_cut: false,
             end: None,
             failure: None,
             touched: false,
@@ -136,17 +153,23 @@ impl Call {
         Ok(())
     }
 
-    /// Bytes of a frame that has so many.
-    pub(super) fn data(&self, bytes: Bytes, end: Option<bool>) -> Result<(), LinkError> {
+    /// Bytes of a data frame.
+    pub(super) fn data(&self, bytes: Bytes, follows: Follows) -> Result<(), LinkError> {
         let mut state = self.state.borrow_mut();
-        if !state.answered || state.end.is_some() {
+        let has_messages = matches!(self.class, Class::Json | Class::Xml);
+        if !state.answered || state.end.is_some() || follows == Follows::Rest && !has_messages {
             return Err(misplaced());
         }
         state.receive.received(bytes.len())?;
         if !bytes.is_empty() {
             state.pieces.push_back(bytes);
+            if has_messages {
+                state.cuts.push_back(follows == Follows::Rest);
+            }
         }
-        state.end = end.map(|close| End { close });
+        if let Follows::End { close } = follows {
+            state.end = Some(End { close });
+        }
         state.wake_reader();
         Ok(())
     }
@@ -173,6 +196,7 @@ impl Call {
             state.failure = Some(failure);
             state.answer = None;
             state.pieces.clear();
+            state.cuts.clear();
         }
         state.wake_reader();
         let writer = state.writer.take();
@@ -199,10 +223,18 @@ impl Call {
             return Poll::Ready(Err(failure));
         }
         match (state.pieces.pop_front(), state.end) {
-            (Some(piece), _) => Poll::Ready(Ok(Piece::Bytes(piece))),
+            (Some(piece), _) => {
+                state.is_cut = state.cuts.pop_front().unwrap_or(false);
+                Poll::Ready(Ok(Piece::Bytes(piece)))
+            }
             (None, Some(End { close })) => Poll::Ready(Ok(Piece::End { close })),
             (None, None) => state.wait_to_read(cx),
         }
+    }
+
+    /// Whether the rest of its message follows the piece that was taken last.
+    pub(super) fn is_cut(&self) -> bool {
+        self.state.borrow().is_cut
     }
 
     /// Whether nothing follows what was taken, and whether that closes the client's connection.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::Sleep;
 
+use super::call::Follows;
 use super::line::Line;
 
 /// Bytes that are read at once.
@@ -151,22 +152,26 @@ impl Drive {
             let mut input = bytes;
             let Some(frame) = self.decoder.decode(&mut input)? else { break };
             let length = bytes.len() - input.len();
-            match frame.content {
-                Content::Data { bytes, end, close } => {
-                    let (id, end) = (frame.exchange, end.then_some(close));
-                    if bytes.len() < LARGE {
-                        self.line.data(id, Bytes::copy_from_slice(bytes), end)?;
-                    } else {
-                        self.read.advance(at);
-                        let piece = self.read.split_to(length).freeze();
-                        at = 0;
-                        self.line.data(id, piece.slice(HEADER_BYTES..), end)?;
-                        continue;
-                    }
+            let (bytes, follows) = match frame.content {
+                Content::Data { bytes, end: true, close } => (bytes, Follows::End { close }),
+                Content::Data { bytes, .. } => (bytes, Follows::Another),
+                Content::Part(bytes) => (bytes, Follows::Rest),
+                _ => {
+                    self.line.hear(&frame)?;
+                    at += length;
+                    continue;
                 }
-                _ => self.line.hear(&frame)?,
+            };
+            let id = frame.exchange;
+            if bytes.len() < LARGE {
+                self.line.data(id, Bytes::copy_from_slice(bytes), follows)?;
+                at += length;
+            } else {
+                self.read.advance(at);
+                let piece = self.read.split_to(length).freeze();
+                at = 0;
+                self.line.data(id, piece.slice(HEADER_BYTES..), follows)?;
             }
-            at += length;
         }
         self.read.advance(at);
         if self.read.is_empty() && self.read.capacity() > KEPT {

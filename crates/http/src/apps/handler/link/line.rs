@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::CREDIT;
-use super::call::{Call, Failure, keep_waker, misplaced};
+use super::call::{Call, Failure, Follows, keep_waker, misplaced};
 use super::open::Open;
 use crate::client::{Presence, Watcher};
 
@@ -252,12 +252,12 @@ impl Line {
     }
 
     /// A data frame of the gateway.
-    pub(super) fn data(&self, id: u64, bytes: Bytes, end: Option<bool>) -> Result<(), LinkError> {
+    pub(super) fn data(&self, id: u64, bytes: Bytes, follows: Follows) -> Result<(), LinkError> {
         let Some(call) = self.call(id)? else { return Ok(()) };
-        if end.is_some() {
+        if matches!(follows, Follows::End { .. }) {
             self.calls.borrow_mut().remove(&id);
         }
-        call.data(bytes, end)
+        call.data(bytes, follows)
     }
 
     /// Any other frame of the gateway.

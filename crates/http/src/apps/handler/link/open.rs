@@ -40,6 +40,11 @@ impl Open {
         self.call.poll_piece(cx)
     }
 
+    /// Whether the rest of its message follows the piece that was taken last.
+    pub(in crate::apps::handler) fn is_cut(&self) -> bool {
+        self.call.is_cut()
+    }
+
     /// Whether nothing follows what was taken, and whether that closes the client's connection.
     pub(in crate::apps::handler) fn all_taken(&self) -> Option<bool> {
         self.call.all_taken()
