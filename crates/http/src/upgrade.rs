@@ -4,10 +4,10 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use brim_service::Transport;
-use bytes::{Buf, Bytes};
+use brim_service::{Transport, put_held};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::exchange::Exchange;
@@ -68,15 +68,8 @@ impl AsyncRead for Upgraded {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        if this.rest.is_empty() {
-            std::task::ready!(Pin::new(&mut this.transport).poll_read(cx, buffer))?;
-        } else {
-            let count = this.rest.len().min(buffer.remaining());
-            buffer.put_slice(this.rest.get(..count).unwrap_or_default());
-            this.rest.advance(count);
-            if this.rest.is_empty() {
-                this.rest = Bytes::new();
-            }
+        if !put_held(&mut this.rest, buffer) {
+            ready!(Pin::new(&mut this.transport).poll_read(cx, buffer))?;
         }
         this.exchange.add_bytes_in((buffer.filled().len() - before) as u64);
         Poll::Ready(Ok(()))

@@ -64,7 +64,7 @@ pub use log::{AccessOutput, LineSink, LogLimit, journal_field};
 pub use program::{NotARequest, Program, Settings};
 pub use sockets::{DatagramSocket, Datagrams, PeerAddress, SocketError};
 pub use stream::Stream;
-pub use transport::Transport;
+pub use transport::{Transport, put_held};
 pub use worker::{Connection, Current, Refused, WorkerContext};
 
 /// A line for `systemctl status`, from a process that is no server.

@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 /// Bytes that are read at once to see what a client speaks. A TLS client's first words fit, mostly.
 const FIRST: usize = 2048;
 
-/// A client's stream socket.
+/// A stream socket: a client's, or one to an upstream.
 #[derive(Debug)]
 pub enum Stream {
     /// Over IPv4 or IPv6.

@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
@@ -83,6 +83,20 @@ impl Transport {
     }
 }
 
+/// Puts what was read earlier into a buffer, as much as there is room for; false where there is nothing. Its
+/// memory goes with the last of it.
+pub fn put_held(held: &mut Bytes, buffer: &mut ReadBuf<'_>) -> bool {
+    if held.is_empty() {
+        return false;
+    }
+    let count = held.len().min(buffer.remaining());
+    buffer.put_slice(&held.split_to(count));
+    if held.is_empty() {
+        *held = Bytes::new();
+    }
+    true
+}
+
 impl AsyncRead for Transport {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -158,16 +172,10 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.first.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if put_held(&mut this.first, buffer) {
+            return Poll::Ready(Ok(()));
         }
-        let count = this.first.len().min(buffer.remaining());
-        buffer.put_slice(this.first.get(..count).unwrap_or_default());
-        this.first.advance(count);
-        if this.first.is_empty() {
-            this.first = Bytes::new();
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut this.stream).poll_read(cx, buffer)
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use brim_config::Address;
 use brim_service::tls::ClientCertificate;
-use brim_service::{Lifecycle, PeerAddress, Stream, Transport};
-use bytes::{Buf, Bytes};
+use brim_service::{Lifecycle, PeerAddress, Stream, Transport, put_held};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::silence::Silence;
@@ -81,10 +81,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.first.is_empty() {
-            let count = this.first.len().min(buffer.remaining());
-            buffer.put_slice(this.first.get(..count).unwrap_or_default());
-            this.first.advance(count);
+        if put_held(&mut this.first, buffer) {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();

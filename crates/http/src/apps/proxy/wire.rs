@@ -2,7 +2,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use brim_service::connect;
+use brim_service::{Stream, connect};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
@@ -15,8 +15,7 @@ use crate::error::UpstreamFailure;
 /// A socket to an upstream.
 #[derive(Debug)]
 pub(super) enum Wire {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Plain(Stream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -33,7 +32,8 @@ impl Wire {
         let stream = match &spec.place {
             Place::Unix(path) => {
                 let connected = UnixStream::connect(path).await;
-                return connected.map(Self::Unix).map_err(UpstreamFailure::Connect);
+                let stream = connected.map_err(UpstreamFailure::Connect)?;
+                return Ok(Self::Plain(Stream::Unix(stream)));
             }
             Place::Address(address) => connect(&[*address]).await,
             Place::Name(..) => connect(&upstream.addresses().await?).await,
@@ -45,7 +45,7 @@ impl Wire {
                 let stream = connector.connect(name.clone(), stream).await;
                 stream.map(|stream| Self::Tls(Box::new(stream))).map_err(UpstreamFailure::Tls)
             }
-            _ => Ok(Self::Tcp(stream)),
+            _ => Ok(Self::Plain(Stream::Tcp(stream))),
         }
     }
 }
@@ -59,8 +59,8 @@ impl Wire {
         let mut byte = [0];
         match self {
             // Without a system call, as long as the runtime has not heard of anything.
-            Self::Tcp(stream) => nothing(stream.try_read(&mut byte)),
-            Self::Unix(stream) => nothing(stream.try_read(&mut byte)),
+            Self::Plain(Stream::Tcp(stream)) => nothing(stream.try_read(&mut byte)),
+            Self::Plain(Stream::Unix(stream)) => nothing(stream.try_read(&mut byte)),
             Self::Tls(stream) => {
                 // Nobody is to be woken: whoever takes the connection polls it again.
                 let mut cx = Context::from_waker(Waker::noop());
@@ -77,8 +77,7 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -91,24 +90,21 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
@@ -119,8 +115,7 @@ impl AsyncWrite for Wire {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
         }
     }
