@@ -1,4 +1,5 @@
 use std::fs::File;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
@@ -9,7 +10,9 @@ use rustix::fs::sendfile;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+
+use crate::local::LocalStream;
 
 /// Bytes that are read at once to see what a client speaks. A TLS client's first words fit, mostly.
 const FIRST: usize = 2048;
@@ -20,14 +23,14 @@ pub enum Stream {
     /// Over IPv4 or IPv6.
     Tcp(TcpStream),
     /// Over a Unix socket.
-    Unix(UnixStream),
+    Unix(LocalStream),
 }
 
 impl Stream {
     /// Puts an accepted, non-blocking socket onto the runtime of the calling thread.
     pub(crate) fn from_fd(fd: OwnedFd, unix: bool) -> io::Result<Self> {
         Ok(if unix {
-            Self::Unix(UnixStream::from_std(fd.into())?)
+            Self::Unix(LocalStream::from_fd(fd)?)
         } else {
             Self::Tcp(TcpStream::from_std(fd.into())?)
         })
@@ -86,7 +89,7 @@ impl Stream {
             ready!(self.poll_writable(cx))?;
             let written = match self {
                 Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, || output(stream.as_fd())),
-                Self::Unix(stream) => stream.try_io(Interest::WRITABLE, || output(stream.as_fd())),
+                Self::Unix(stream) => stream.try_output(&output),
             };
             match written {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -107,7 +110,7 @@ impl Stream {
             ready!(self.poll_readable(cx))?;
             let read = match self {
                 Self::Tcp(stream) => stream.try_io(Interest::READABLE, || input(stream.as_fd())),
-                Self::Unix(stream) => stream.try_io(Interest::READABLE, || input(stream.as_fd())),
+                Self::Unix(stream) => stream.try_input(&mut input),
             };
             match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -148,7 +151,7 @@ impl Stream {
     pub async fn writable(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.writable().await,
-            Self::Unix(stream) => stream.writable().await,
+            Self::Unix(stream) => poll_fn(|cx| stream.poll_write_ready(cx)).await,
         }
     }
 
@@ -169,7 +172,7 @@ impl Stream {
         };
         let result = match self {
             Self::Tcp(stream) => stream.try_io(Interest::READABLE, || read(stream.as_fd())),
-            Self::Unix(stream) => stream.try_io(Interest::READABLE, || read(stream.as_fd())),
+            Self::Unix(stream) => stream.try_input(read),
         };
         if count > 0 { Ok(count) } else { result }
     }
@@ -186,7 +189,7 @@ impl Stream {
     pub fn peer_uid(&self) -> Option<u32> {
         match self {
             Self::Tcp(_) => None,
-            Self::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
+            Self::Unix(stream) => stream.peer_uid().ok(),
         }
     }
 }

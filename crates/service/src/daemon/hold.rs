@@ -5,6 +5,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::{Daemon, errors, pulse};
 use crate::bus::Order;
+use crate::local::LocalStream;
 use crate::notify;
 use crate::program::Program;
 use crate::shared::State;
@@ -75,7 +76,9 @@ impl Door {
     async fn accept(&self) -> std::io::Result<Stream> {
         match self {
             Self::Tcp(socket) => Ok(Stream::Tcp(socket.accept().await?.0)),
-            Self::Unix(socket) => Ok(Stream::Unix(socket.accept().await?.0)),
+            Self::Unix(socket) => {
+                Ok(Stream::Unix(LocalStream::from_fd(socket.accept().await?.0.into_std()?.into())?))
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use brim_config::Reader;
-use brim_service::{LogLimit, Stream};
+use brim_service::{LocalStream, LogLimit, Stream};
 use brim_stats::{Counter, Stat};
 
 use crate::app::{App, AppContext};
@@ -80,7 +80,7 @@ impl App for Exec {
             self.warn("the program does not start", Some(error));
         })?;
         self.started.incr();
-        let mut ours = Stream::Unix(tokio::net::UnixStream::from_std(ours)?);
+        let mut ours = Stream::Unix(LocalStream::from_fd(ours.into())?);
         relay(connection, &mut ours, Until::Other, &self.counts).await?;
         // Nobody waits for what it does from now on.
         child.may_end();

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
+use brim_service::LocalStream;
 use brim_wire::link::{Content, Frame, FrameDecoder, HIGHEST, Hello, LOWEST, Limits, Side};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -180,8 +180,8 @@ const LEAST_PAYLOAD: u32 = 1024;
 async fn connect(
     path: &Path,
     name: &str,
-) -> Result<(Rc<Line>, UnixStream, FrameDecoder, BytesMut), ConnectError> {
-    let mut stream = UnixStream::connect(path).await?;
+) -> Result<(Rc<Line>, LocalStream, FrameDecoder, BytesMut), ConnectError> {
+    let mut stream = LocalStream::connect(path).await?;
     let hello = Hello {
         lowest: LOWEST,
         highest: HIGHEST,

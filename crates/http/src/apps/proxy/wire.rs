@@ -2,9 +2,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use brim_service::{Stream, connect};
+use brim_service::{LocalStream, Stream, connect};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -31,7 +31,7 @@ impl Wire {
         let spec = upstream.spec();
         let stream = match &spec.place {
             Place::Unix(path) => {
-                let connected = UnixStream::connect(path).await;
+                let connected = LocalStream::connect(path).await;
                 let stream = connected.map_err(UpstreamFailure::Connect)?;
                 return Ok(Self::Plain(Stream::Unix(stream)));
             }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use brim_config::Target;
-use brim_service::{Stream, connect};
-use tokio::net::UnixStream;
+use brim_service::{LocalStream, Stream, connect};
 
 use super::Shared;
 use super::conf::{Balance, Conf};
@@ -94,7 +93,7 @@ impl Upstream {
 
     pub(super) async fn connect(&self, conf: &Conf) -> io::Result<Stream> {
         Ok(match &self.target {
-            Target::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+            Target::Unix(path) => Stream::Unix(LocalStream::connect(path).await?),
             Target::Address(address) => Stream::Tcp(connect(&[*address]).await?),
             Target::Name(name, port) => {
                 let addresses = self.addresses(name, *port, conf).await?;

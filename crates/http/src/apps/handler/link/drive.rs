@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use brim_service::LocalStream;
 use brim_wire::link::{Content, FrameDecoder, HEADER_BYTES, LinkError};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
-use tokio::net::UnixStream;
 use tokio::time::Sleep;
 
 use super::call::Follows;
@@ -43,7 +43,7 @@ enum Lost {
 
 struct Drive {
     line: Rc<Line>,
-    stream: UnixStream,
+    stream: LocalStream,
     decoder: FrameDecoder,
     read: BytesMut,
     writing: Vec<u8>,
@@ -58,7 +58,12 @@ struct Drive {
 }
 
 /// Moves a link's bytes until it ends.
-pub(super) async fn run(line: Rc<Line>, stream: UnixStream, decoder: FrameDecoder, read: BytesMut) {
+pub(super) async fn run(
+    line: Rc<Line>,
+    stream: LocalStream,
+    decoder: FrameDecoder,
+    read: BytesMut,
+) {
     let mut drive = Drive {
         line: line.clone(),
         stream,
