@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::server::{Server, free_address, program};
+use crate::server::{Server, brim_server, free_address, program};
 use crate::site::Site;
 
 pub mod mongrel2;
@@ -59,7 +59,7 @@ pub fn brim(site: &Site, front: Front, task: Task) -> io::Result<Server> {
     };
     let path = folder.join("brim.conf");
     std::fs::write(&path, config)?;
-    let mut command = Command::new(program("brim-http")?);
+    let mut command = brim_server("brim-http")?;
     command.arg("--config").arg(path).arg("wsgi").env("LOGS_DIRECTORY", &folder);
     Server::start(&mut command, address)
 }
@@ -77,7 +77,7 @@ pub fn brim_with_handler(site: &Site, specs: [SocketAddr; 2]) -> io::Result<Vec<
     let path = folder.join("brim.conf");
     std::fs::write(&path, config)?;
     let start = |name: &str, section: &str, address| {
-        let mut command = Command::new(program(name)?);
+        let mut command = brim_server(name)?;
         command.arg("--config").arg(&path).arg(section).env("LOGS_DIRECTORY", &folder);
         Server::start(&mut command, address)
     };

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::contest::Rounds;
 use crate::peers::WORKERS;
 use crate::rivals::{Rival, Seen, Table, table};
-use crate::server::{Server, free_address, program};
+use crate::server::{Server, brim_server, free_address, program};
 use crate::site::Site;
 
 /// Connections of the ping-pong.
@@ -124,7 +124,7 @@ pub(crate) fn brim(site: &Site, kind: &str, keys: &str) -> io::Result<Server> {
     let limit = if kind == "tcp" { "connections_per_client = 0\n" } else { "" };
     let section = format!("[{kind}]\nlisten = {address}\nworkers = {WORKERS}\n{limit}{keys}\n");
     std::fs::write(&path, section)?;
-    let mut command = Command::new(program(&format!("brim-{kind}"))?);
+    let mut command = brim_server(&format!("brim-{kind}"))?;
     // The watchdog's clock, as under systemd.
     command.arg("--config").arg(path).arg(kind).env("WATCHDOG_USEC", "10000000");
     start(&mut command, address, kind == "udp")

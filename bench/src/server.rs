@@ -135,6 +135,17 @@ pub fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
+/// The unit that Brim's servers are installed with.
+const UNIT: &str = include_str!("../../systemd/brim@.service");
+
+/// One of Brim's servers, with the environment that its unit gives it.
+pub fn brim_server(name: &str) -> io::Result<Command> {
+    let mut command = Command::new(program(name)?);
+    let variables = UNIT.lines().filter_map(|line| line.strip_prefix("Environment="));
+    command.envs(variables.filter_map(|variable| variable.split_once('=')));
+    Ok(command)
+}
+
 /// A program beside this one.
 pub fn program(name: &str) -> io::Result<PathBuf> {
     let own = std::env::current_exe()?;

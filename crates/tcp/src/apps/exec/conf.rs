@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use brim_config::{AbsolutePath, Count, Reader, words};
 
 /// What systemd says to us, and so not to the programs.
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     "NOTIFY_SOCKET",
     "JOURNAL_STREAM",
     "WATCHDOG_USEC",
@@ -26,6 +26,7 @@ const OURS: [&str; 14] = [
     "LISTEN_FDS_FIRST_FD",
     "LOGS_DIRECTORY",
     "RUNTIME_DIRECTORY",
+    "GLIBC_TUNABLES",
 ];
 
 /// What the section says.
