@@ -44,6 +44,7 @@ mod tcp;
 mod tls;
 mod tree;
 mod udp;
+mod upstreams;
 mod value;
 mod words;
 
@@ -71,5 +72,6 @@ pub use tcp::TcpSection;
 pub use tls::{ClientCert, TlsKeys};
 pub use tree::{Entry, Section, Tree};
 pub use udp::UdpSection;
+pub use upstreams::upstreams;
 pub use value::{ValueError, parse as parse_value};
 pub use words::{BadWords, words};

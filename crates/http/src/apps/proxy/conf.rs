@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brim_config::{AbsolutePath, Count, Flag, Reader, SizeWithin, Span, Timeout};
+use brim_config::{AbsolutePath, Count, Flag, Reader, SizeWithin, Span, Timeout, upstreams};
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, header};
 use rustls::ClientConfig;
@@ -16,8 +16,6 @@ use serde::{Deserialize, Deserializer};
 use super::forwarded::{FOR, HOST, PROTO};
 use super::tls;
 
-/// Most upstreams of one section.
-const UPSTREAMS: usize = 256;
 /// Longest path of a Unix socket, in bytes.
 const UNIX_PATH_MAX: usize = 107;
 
@@ -169,21 +167,6 @@ impl Conf {
             head_limit: usize::try_from(head_limit).unwrap_or(usize::MAX),
         }
     }
-}
-
-fn upstreams(r: &mut Reader<'_>) -> Vec<Spec> {
-    // Asked for twice, since only `require` says that nothing is there.
-    if r.require::<String>("upstream").is_none() {
-        return Vec::new();
-    }
-    let upstreams = r.list::<Spec>("upstream").unwrap_or_default();
-    if upstreams.len() > UPSTREAMS {
-        r.refuse(
-            "upstream",
-            format!("{} upstreams, expected at most {UPSTREAMS}", upstreams.len()),
-        );
-    }
-    upstreams
 }
 
 /// TLS, where an upstream has it.

@@ -1,10 +1,7 @@
 use std::time::Duration;
 
-use brim_config::{Count, Reader, Span, Target, Timeout};
+use brim_config::{Count, Reader, Span, Target, Timeout, upstreams};
 use serde::Deserialize;
-
-/// Most upstreams of one section.
-const UPSTREAMS: usize = 256;
 
 /// What the section says.
 pub(crate) struct Conf {
@@ -58,19 +55,6 @@ impl Conf {
             resolve: timeout(r, "resolve", 30),
         }
     }
-}
-
-fn upstreams(r: &mut Reader<'_>) -> Vec<Target> {
-    // Asked for twice, since only `require` says that nothing is there.
-    if r.require::<String>("upstream").is_none() {
-        return Vec::new();
-    }
-    let upstreams = r.list::<Target>("upstream").unwrap_or_default();
-    if upstreams.len() > UPSTREAMS {
-        let why = format!("{} upstreams, expected at most {UPSTREAMS}", upstreams.len());
-        r.refuse("upstream", why);
-    }
-    upstreams
 }
 
 fn timeout(r: &mut Reader<'_>, key: &'static str, seconds: u64) -> Duration {

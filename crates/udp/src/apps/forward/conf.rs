@@ -1,9 +1,6 @@
 use std::time::Duration;
 
-use brim_config::{Count, Reader, Span, Target, Timeout};
-
-/// Most upstreams of one section.
-const UPSTREAMS: usize = 256;
+use brim_config::{Count, Reader, Span, Target, Timeout, upstreams};
 
 /// What the section says.
 pub(crate) struct Conf {
@@ -24,7 +21,7 @@ impl Conf {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         let Count(max_sessions) = r.get_or("max_sessions", Count::<1, 100_000>(4096));
         Self {
-            upstreams: upstreams(r),
+            upstreams: of_datagrams(r),
             idle_timeout: timeout(r, "idle_timeout", 60),
             max_sessions: usize::try_from(max_sessions).unwrap_or(usize::MAX),
             fail_timeout: r.get_or("fail_timeout", Span(Duration::from_secs(1))).0,
@@ -33,16 +30,9 @@ impl Conf {
     }
 }
 
-fn upstreams(r: &mut Reader<'_>) -> Vec<Target> {
-    // Asked for twice, since only `require` says that nothing is there.
-    if r.require::<String>("upstream").is_none() {
-        return Vec::new();
-    }
-    let upstreams = r.list::<Target>("upstream").unwrap_or_default();
-    if upstreams.len() > UPSTREAMS {
-        let why = format!("{} upstreams, expected at most {UPSTREAMS}", upstreams.len());
-        r.refuse("upstream", why);
-    }
+/// Such as datagrams can be sent to.
+fn of_datagrams(r: &mut Reader<'_>) -> Vec<Target> {
+    let upstreams: Vec<Target> = upstreams(r);
     if upstreams.iter().any(|target| matches!(target, Target::Unix(_))) {
         r.refuse("upstream", "unix:/path cannot be an upstream of datagrams, expected host:port");
     }
