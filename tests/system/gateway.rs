@@ -1,8 +1,7 @@
 //! The gateway in the booted system: handlers outside, clients that compare nonces, and one or the other process
 //! killed and restarted under load.
 
-use std::io::{self, BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -12,6 +11,7 @@ use libtest_mimic::Trial;
 
 use crate::client::Client;
 use crate::machine::{self, Machine};
+use crate::python::Script;
 use crate::trial;
 use crate::wait::until;
 
@@ -37,7 +37,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A handler that is a process of its own; dropping it kills it.
-struct Handler(Child);
+struct Handler {
+    _script: Script,
+}
 
 impl Handler {
     fn start(moment: &str) -> Self {
@@ -45,25 +47,7 @@ impl Handler {
     }
 
     fn at(specs: [&str; 3]) -> Self {
-        let mut child = Command::new("/usr/bin/python3")
-            .args(["-c", include_str!("handler.py")])
-            .args(specs)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 starts");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("its standard output");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        assert_eq!(line, "ready\n", "the handler did not start (Debian: apt install python3-zmq)");
-        Self(child)
-    }
-}
-
-impl Drop for Handler {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        Self { _script: Script::start(include_str!("handler.py"), &specs) }
     }
 }
 

@@ -31,6 +31,7 @@ mod load;
 mod machine;
 mod mixed;
 mod package;
+mod python;
 mod serve;
 mod tcp;
 mod udp;
