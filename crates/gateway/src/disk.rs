@@ -160,3 +160,36 @@ fn open_below(root: &Path, path: &[u8]) -> io::Result<File> {
     }
     Ok(file.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{getegid, getgroups};
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    use super::*;
+
+    /// A group that this process is not in.
+    fn foreign_group() -> String {
+        let mut own = getgroups().expect("groups");
+        own.push(getegid());
+        let list = std::fs::read_to_string("/etc/group").expect("a list of groups");
+        let mut names = list.lines().filter_map(|line| line.split(':').next());
+        let foreign = names.find(|name| gid_of(name).is_ok_and(|gid| !own.contains(&gid)));
+        foreign.expect("a group of others").to_owned()
+    }
+
+    #[test]
+    fn a_file_whose_group_cannot_be_set_is_not_left_over() {
+        // For root, who may give files to everybody. It is the right of this thread alone.
+        let mut rights = capabilities(None).expect("rights");
+        rights.effective.remove(CapabilitySet::CHOWN);
+        set_capabilities(None, rights).expect("fewer rights");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("upload");
+        for group in [foreign_group(), "no-group-of-this-name".to_owned()] {
+            assert!(create(&path, 0o640, Some(&group)).is_err(), "{group}");
+            assert!(!path.exists(), "{group}");
+        }
+        assert!(create(&path, 0o640, None).is_ok());
+    }
+}
