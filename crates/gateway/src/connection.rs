@@ -165,3 +165,78 @@ fn take(shell: &Shell, key: Key, pending: &mut Vec<u8>, fresh: &[u8]) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future as _, poll_fn};
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+    use std::pin::pin;
+    use std::task::Poll;
+    use std::time::SystemTime;
+
+    use brim_config::{GatewaySection, Kind, SectionName, Tree};
+    use brim_service::LocalStream;
+    use brim_stats::Registry;
+    use brim_wire::link::{Content, Frame, HIGHEST, Hello, LOWEST};
+
+    use super::*;
+    use crate::core::{Core, counters};
+
+    fn shell() -> Shell {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("brim.conf");
+        std::fs::write(&file, "[gateway]\n").expect("a file");
+        let name = SectionName { kind: Kind::Gateway, name: None };
+        let (section, problems) = GatewaySection::read(&Tree::load_file(&file).0, &name);
+        assert!(problems.is_empty(), "{problems:?}");
+        let stats = Registry::new(counters::layout(std::iter::empty()), 1).worker(0);
+        Shell::new(Core::new(section, &stats, Instant::now(), SystemTime::now()))
+    }
+
+    /// What a front end says that has much to say: a hello, and answers that nobody has asked for.
+    fn much() -> Vec<u8> {
+        let hello = Hello {
+            lowest: LOWEST,
+            highest: HIGHEST,
+            credit: 65_536,
+            payload: 65_536,
+            exchanges: 0,
+            name: b"test",
+        };
+        let mut bytes = Vec::new();
+        let pong = Content::Ping { context: 1, is_answer: true };
+        for content in std::iter::once(Content::Hello(hello)).chain(vec![pong; 50_000]) {
+            Frame { exchange: 0, content }.append(&mut bytes).expect("a frame");
+        }
+        bytes
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_while_one_sends_much() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        // More than is read in one turn; the kernel may give less than this.
+        rustix::net::sockopt::set_socket_send_buffer_size(&theirs, 1 << 20).expect("room");
+        ours.set_nonblocking(true).expect("a socket that does not block");
+        theirs.set_nonblocking(true).expect("a socket that does not block");
+        let sent = (&theirs).write(&much()).expect("bytes taken");
+        assert!(sent > AT_ONCE * PIECE, "only {sent} bytes fit into a socket");
+
+        let shell = shell();
+        let stream = Stream::Unix(LocalStream::from_fd(ours.into()).expect("a stream"));
+        let wired = Rc::new(Wired {
+            stream,
+            is_blocked: Cell::new(false),
+            has_ended: Cell::new(false),
+            changed: Notify::new(),
+        });
+        let key = shell.open(Role::Link, &wired).expect("a link");
+        wired.stream.readable().await.expect("something to read");
+        let mut served = pin!(run(&shell, key, &wired));
+        let turn = poll_fn(|cx| Poll::Ready(served.as_mut().poll(cx).is_pending()));
+        assert!(turn.await, "the connection has ended");
+        let Stream::Unix(stream) = &wired.stream else { panic!("another kind of stream") };
+        let left = rustix::io::ioctl_fionread(stream).expect("what is left");
+        assert_eq!(usize::try_from(left).expect("few"), sent - AT_ONCE * PIECE);
+    }
+}

@@ -83,7 +83,7 @@ impl GatewayWorker {
 }
 
 impl Shell {
-    fn new(core: Core) -> Self {
+    pub(crate) fn new(core: Core) -> Self {
         Self {
             core: RefCell::new(core),
             connections: RefCell::default(),
