@@ -66,17 +66,21 @@ impl Gateway {
             if let Some(gateway) = gateways.get(path).and_then(Weak::upgrade) {
                 return gateway;
             }
-            let gateway = Rc::new(Self {
-                path: path.to_owned(),
-                name: name.to_owned(),
-                line: RefCell::default(),
-                up: Notify::new(),
-            });
+            let gateway = Rc::new(Self::new(path, name));
             gateways.retain(|_, gateway| gateway.strong_count() > 0);
             gateways.insert(path.to_owned(), Rc::downgrade(&gateway));
-            tokio::task::spawn_local(keep(Rc::downgrade(&gateway)));
+            tokio::task::spawn_local(keep(Rc::downgrade(&gateway), GREETING));
             gateway
         })
+    }
+
+    fn new(path: &Path, name: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            line: RefCell::default(),
+            up: Notify::new(),
+        }
     }
 
     /// A link that takes a new exchange; waits for one for so long.
@@ -116,8 +120,9 @@ impl Drop for Gateway {
     }
 }
 
-/// Opens the link, and opens it again when it is lost, as long as somebody wants it.
-async fn keep(gateway: Weak<Gateway>) {
+/// Opens the link, and opens it again when it is lost, as long as somebody wants it. `greeting`: how long a
+/// gateway may take to greet.
+async fn keep(gateway: Weak<Gateway>, greeting: Duration) {
     let mut pause = BACK_OFF.0;
     let mut told = false;
     loop {
@@ -126,7 +131,7 @@ async fn keep(gateway: Weak<Gateway>) {
             return;
         };
         let since = Instant::now();
-        match timeout(GREETING, connect(&path, &name)).await {
+        match timeout(greeting, connect(&path, &name)).await {
             Ok(Ok((line, stream, decoder, early))) => {
                 told = false;
                 tracing::info!(gateway = %path.display(), peer = %line.peer(), "the link is open");
@@ -216,5 +221,75 @@ async fn connect(
         let used = bytes.len() - input.len();
         bytes::Buf::advance(&mut bytes, used);
         return Ok((Rc::new(line), stream, decoder, bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::sync::{Arc, Mutex};
+
+    use tokio::net::UnixListener;
+    use tokio::task::LocalSet;
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata, Subscriber};
+
+    use super::*;
+
+    /// The warnings.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<String>>>);
+
+    struct Message(String);
+
+    impl Visit for Message {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            if field.name() == "message" {
+                let _ = write!(self.0, "{value:?}");
+            }
+        }
+    }
+
+    impl Subscriber for Log {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= Level::WARN
+        }
+
+        fn event(&self, event: &Event<'_>) {
+            let mut message = Message(String::new());
+            event.record(&mut message);
+            self.0.lock().expect("the log").push(message.0);
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_accepts_and_says_nothing_is_told_of_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("link");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let log = Log::default();
+        let _guard = tracing::subscriber::set_default(log.clone());
+        let tries = async {
+            let gateway = Rc::new(Gateway::new(&path, "test"));
+            let greeting = Duration::from_millis(10);
+            tokio::task::spawn_local(keep(Rc::downgrade(&gateway), greeting));
+            let mut silent = Vec::new();
+            while silent.len() < 4 {
+                silent.push(listener.accept().await.expect("a link"));
+            }
+        };
+        LocalSet::new().run_until(tries).await;
+        let logged = log.0.lock().expect("the log");
+        assert_eq!(*logged, ["no link: it accepts and says nothing, trying again"]);
     }
 }
