@@ -133,19 +133,23 @@ impl Core {
                 .filter(|timeout| is_waited_for && !timeout.is_zero())
                 .map(|timeout| self.now + timeout);
         }
-        let is_outstanding = exchange.is_outstanding || kind == Kind::Request;
-        let is_moved = exchange.peer != Some(key) || !exchange.is_outstanding;
-        let before = exchange.peer.replace(key).filter(|_| exchange.is_outstanding);
-        exchange.is_outstanding = is_outstanding && exchange.answer_is_due();
+        let was_outstanding = exchange.is_outstanding;
+        let before = exchange.peer.replace(key);
+        let is_outstanding = (was_outstanding || kind == Kind::Request) && exchange.answer_is_due();
+        exchange.is_outstanding = is_outstanding;
         let is_answered = exchange.is_unanswered && !exchange.answer_is_due();
-        let is_outstanding = exchange.is_outstanding;
-        if is_outstanding && is_moved {
-            if let Some(before) = before.and_then(|before| self.peers.get_mut(&before)) {
-                before.outstanding = before.outstanding.saturating_sub(1);
-            }
-            if let Some(peer) = self.peers.get_mut(&key) {
-                peer.outstanding += 1;
-            }
+        let is_moved = before != Some(key);
+        if was_outstanding
+            && (is_moved || !is_outstanding)
+            && let Some(before) = before.and_then(|before| self.peers.get_mut(&before))
+        {
+            before.outstanding = before.outstanding.saturating_sub(1);
+        }
+        if is_outstanding
+            && (is_moved || !was_outstanding)
+            && let Some(peer) = self.peers.get_mut(&key)
+        {
+            peer.outstanding += 1;
         }
         if is_answered {
             self.answered(id);

@@ -189,6 +189,9 @@ impl Core {
                 over.push(*id);
             }
         }
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.outstanding = 0;
+        }
         for id in over {
             let reason = Reason::HandlerLeft;
             self.fail(id, reason, &why(reason), Notice::No);
