@@ -99,7 +99,7 @@ fn a_program_is_ended_with_its_connection_and_so_are_its_children() {
 #[test]
 fn one_that_ignores_the_request_to_end_is_killed() {
     let (_folder, keys) =
-        script("trap '' TERM; echo $$; while :; do sleep 0.1; done", "client_timeout = 300ms");
+        script("trap '' TERM; echo $$; while :; do sleep 0.1; done", "client_timeout = 2s");
     let server = serve(&keys);
     let mut client = Client::of(&server);
     let pid = client.rest();
