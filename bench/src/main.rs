@@ -164,5 +164,6 @@ fn handler(site: &Site, rounds: Rounds) -> io::Result<()> {
 }
 
 fn slow(site: &Site, _: Rounds) -> io::Result<()> {
-    slow::run(&brim(site, Front::Plain, Task::FilesAndEcho)?, site)
+    let nginx = nginx::start(site, Front::Plain, Task::Files, Tuning::Debian)?;
+    slow::run(&brim(site, Front::Plain, Task::FilesAndEcho)?, &nginx, site)
 }

@@ -73,33 +73,46 @@ impl Drop for Attackers {
     }
 }
 
-/// Watches the honest clients of a server without and with each attack and prints the table.
-pub fn run(server: &Server, site: &Site) -> io::Result<()> {
-    let way = Way::to(server.address, Front::Plain, site)?;
+/// Watches the honest clients of each server without and with each attack and prints the table.
+pub fn run(brim: &Server, nginx: &Server, site: &Site) -> io::Result<()> {
     println!("1000 honest requests/s for 1 KiB beside {ATTACKERS} slow clients (slowhttptest)");
     println!(
         "  {:<22}{:>12}{:>14}{:>8}{:>9}{:>8}{:>16}",
         "", "p99, ms", "attacked, ms", "times", "at most", "lost", "slow ones left"
     );
     for attack in Attack::ALL {
-        let calm = steady::ask(&way, SMALL, WATCH)?;
-        let attackers = attack.start(server.address)?;
-        wait_for(server.address, ATTACKERS as usize)?;
-        let attacked = steady::ask(&way, SMALL, WATCH)?;
-        let left = connections_to(server.address)?;
-        drop(attackers);
-        wait_for(server.address, 0)?;
-        let (before, after) = (calm.quantile(0.99), attacked.quantile(0.99));
-        println!(
-            "  {:<22}{:>12.2}{:>14.2}{:>8.2}{WANTED:>9.0}{:>8}{left:>16}",
-            attack.name(),
-            before.as_secs_f64() * 1e3,
-            after.as_secs_f64() * 1e3,
-            after.as_secs_f64() / before.as_secs_f64(),
-            calm.lost + attacked.lost,
-        );
+        watch(&format!("{}, brim-http", attack.name()), attack, brim, site, Some(WANTED))?;
+        watch(&format!("{}, nginx", attack.name()), attack, nginx, site, None)?;
     }
     println!();
+    Ok(())
+}
+
+/// One line of it.
+fn watch(
+    name: &str,
+    attack: Attack,
+    server: &Server,
+    site: &Site,
+    wanted: Option<f64>,
+) -> io::Result<()> {
+    let way = Way::to(server.address, Front::Plain, site)?;
+    let calm = steady::ask(&way, SMALL, WATCH)?;
+    let attackers = attack.start(server.address)?;
+    wait_for(server.address, ATTACKERS as usize)?;
+    let attacked = steady::ask(&way, SMALL, WATCH)?;
+    let left = connections_to(server.address)?;
+    drop(attackers);
+    wait_for(server.address, 0)?;
+    let (before, after) = (calm.quantile(0.99), attacked.quantile(0.99));
+    println!(
+        "  {name:<22}{:>12.2}{:>14.2}{:>8.2}{:>9}{:>8}{left:>16}",
+        before.as_secs_f64() * 1e3,
+        after.as_secs_f64() * 1e3,
+        after.as_secs_f64() / before.as_secs_f64(),
+        wanted.map_or(String::new(), |wanted| format!("{wanted:.0}")),
+        calm.lost + attacked.lost,
+    );
     Ok(())
 }
 
