@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::contest::{CONNECTIONS, Rounds};
 use crate::load::wrk;
 use crate::median;
-use crate::peers::{brim_with_handler, mongrel2};
+use crate::peers::{WORKERS, brim_with_handler, mongrel2};
 use crate::rate::{self, Asked};
 use crate::server::{Server, free_address, program};
 use crate::site::Site;
@@ -37,10 +37,10 @@ pub struct Served {
 }
 
 impl Served {
-    /// Front end, gateway and handler.
-    pub fn brim(site: &Site, handler: Handler) -> io::Result<Self> {
+    /// Front end with so many workers, gateway and handler.
+    pub fn brim(site: &Site, handler: Handler, workers: u32) -> io::Result<Self> {
         let specs = [free_address()?, free_address()?];
-        let servers = brim_with_handler(site, specs)?;
+        let servers = brim_with_handler(site, specs, workers)?;
         Self::start(servers, specs, handler)
     }
 
@@ -114,6 +114,15 @@ struct Seen {
     deliveries: f64,
 }
 
+/// The same of all of them.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    brim: Seen,
+    /// Brim with one worker: Mongrel2 has no more.
+    single: Seen,
+    mongrel2: Seen,
+}
+
 /// What is wanted of Brim, as parts of what Mongrel2 does.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
@@ -132,11 +141,16 @@ pub fn run(site: &Site, rounds: Rounds) -> io::Result<()> {
         ),
         (Handler::Rust, Wanted { rate: 1.8, p99: None, cost: None, deliveries: None }),
     ] {
-        let brim = Served::brim(site, handler)?;
+        let brim = Served::brim(site, handler, WORKERS)?;
+        let single = Served::brim(site, handler, 1)?;
         let mongrel2 = Served::mongrel2(site, handler)?;
         let mut seen = Vec::new();
         for _ in 0..rounds.count {
-            seen.push((round(&brim, handler, rounds)?, round(&mongrel2, handler, rounds)?));
+            seen.push(Round {
+                brim: round(&brim, handler, rounds)?,
+                single: round(&single, handler, rounds)?,
+                mongrel2: round(&mongrel2, handler, rounds)?,
+            });
         }
         print(handler, wanted, &seen);
     }
@@ -164,20 +178,30 @@ fn round(served: &Served, handler: Handler, rounds: Rounds) -> io::Result<Seen> 
     Ok(Seen { rate, p99: load.p99, costs, deliveries })
 }
 
-fn print(handler: Handler, wanted: Wanted, seen: &[(Seen, Seen)]) {
+fn print(handler: Handler, wanted: Wanted, seen: &[Round]) {
     let name = match handler {
         Handler::Python => "a handler in Python (libzmq)",
         Handler::Rust => "a handler in Rust (the crate zeromq)",
     };
     println!("{name}, {CONNECTIONS} connections");
-    println!("  {:<34}{:>10}{:>10}{:>9}{:>9}", "", "Brim", "Mongrel2", "ratio", "wanted");
+    println!(
+        "  {:<34}{:>10}{:>10}{:>10}{:>9}{:>9}{:>9}",
+        "", "Brim", "1 worker", "Mongrel2", "ratio", "1 worker", "wanted"
+    );
     let line = |what: String, of: fn(&Seen) -> f64, wanted: String| {
-        let middle = |side: fn(&(Seen, Seen)) -> &Seen| {
-            median(seen.iter().map(|both| of(side(both))).collect())
+        let middle =
+            |side: fn(&Round) -> &Seen| median(seen.iter().map(|round| of(side(round))).collect());
+        let ratio = |side: fn(&Round) -> &Seen| {
+            median(seen.iter().map(|round| of(side(round)) / of(&round.mongrel2)).collect())
         };
-        let ratio = median(seen.iter().map(|both| of(&both.0) / of(&both.1)).collect());
-        let (brim, mongrel2) = (middle(|both| &both.0), middle(|both| &both.1));
-        println!("  {what:<34}{brim:>10.2}{mongrel2:>10.2}{ratio:>9.2}{wanted:>9}");
+        println!(
+            "  {what:<34}{:>10.2}{:>10.2}{:>10.2}{:>9.2}{:>9.2}{wanted:>9}",
+            middle(|round| &round.brim),
+            middle(|round| &round.single),
+            middle(|round| &round.mongrel2),
+            ratio(|round| &round.brim),
+            ratio(|round| &round.single),
+        );
     };
     let at_most =
         |wanted: Option<f64>| wanted.map_or(String::new(), |ratio| format!("<{ratio:.1}"));

@@ -65,12 +65,16 @@ pub fn brim(site: &Site, front: Front, task: Task) -> io::Result<Server> {
 }
 
 /// `brim-http` and `brim-gateway` with a handler for everything at these endpoints, requests and replies.
-pub fn brim_with_handler(site: &Site, specs: [SocketAddr; 2]) -> io::Result<Vec<Server>> {
+pub fn brim_with_handler(
+    site: &Site,
+    specs: [SocketAddr; 2],
+    workers: u32,
+) -> io::Result<Vec<Server>> {
     let address = free_address()?;
     let folder = site.folder_for(&format!("brim-{}", address.port()))?;
     let [send, recv] = specs;
     let config = format!(
-        "[wsgi]\nlisten = {address}\nworkers = {WORKERS}\napps = all\n[gateway]\nlink = {}\n\
+        "[wsgi]\nlisten = {address}\nworkers = {workers}\napps = all\n[gateway]\nlink = {}\n\
          [all]\ncall = handler\nsend_spec = tcp://{send}\nrecv_spec = tcp://{recv}\n",
         folder.join("link").display()
     );

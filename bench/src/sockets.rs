@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::handlers::{Handler, Served};
+use crate::peers::WORKERS;
 use crate::site::Site;
 
 /// Silence before the memory is read.
@@ -15,7 +16,7 @@ const WARM_UP: usize = 200;
 /// Prints the memory of so many.
 pub fn run(site: &Site, connections: usize) -> io::Result<()> {
     println!("{connections} idle WebSockets, a handler in Rust");
-    line("Brim: front end, gateway", &Served::brim(site, Handler::Rust)?, connections)?;
+    line("Brim: front end, gateway", &Served::brim(site, Handler::Rust, WORKERS)?, connections)?;
     line("Mongrel2", &Served::mongrel2(site, Handler::Rust)?, connections)?;
     println!();
     Ok(())
