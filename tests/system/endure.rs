@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::load::{Answer, Habit, Head, LATE, Load, Seen, connect};
+use crate::load::{Answer, Habit, Head, Load, Seen, connect};
 use crate::machine::{self, Machine};
 use crate::package;
 use crate::wait::until;
@@ -15,11 +15,8 @@ use crate::wait::until;
 const SERVER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8901);
 const BOTH: &[Habit] = &[Habit::Fresh, Habit::KeepAlive];
-/// Clients of each habit.
-const CLIENTS: usize = 4;
-/// No answer may take longer. A restart may cost [`LATE`], and the wish is a tenth of it; but once, a machine may
-/// hold up every client.
-const STALL: Duration = Duration::from_secs(10);
+/// The longest time to the first byte that a restart may cost; the wish is a tenth of it.
+const CEILING: Duration = Duration::from_secs(2);
 /// Where the test program lies inside.
 const PROGRAM: &str = "/usr/local/libexec/test-http";
 
@@ -70,18 +67,15 @@ fn main_pid(machine: &Machine) -> String {
 /// Nobody may have noticed.
 fn unnoticed(seen: &Seen, what: &str) {
     println!(
-        "{what}: {} answers, {} failures, slowest first byte {:?} (wish 200 ms, ceiling {STALL:?}), {} after \
-         {LATE:?} (at most one of each client)",
+        "{what}: {} answers, {} failures, slowest first byte {:?} (wish 200 ms, ceiling {CEILING:?})",
         seen.answers,
         seen.failures.len(),
-        seen.slowest,
-        seen.late
+        seen.slowest
     );
     let some: Vec<_> = seen.failures.iter().take(5).collect();
     assert!(seen.failures.is_empty(), "{what}: {} failures: {some:#?}", seen.failures.len());
     assert!(seen.answers > 1000, "{what}: only {} answers", seen.answers);
-    assert!(seen.slowest < STALL, "{what}: slowest first byte {:?}", seen.slowest);
-    assert!(seen.late <= CLIENTS * BOTH.len(), "{what}: {} late answers", seen.late);
+    assert!(seen.slowest < CEILING, "{what}: slowest first byte {:?}", seen.slowest);
 }
 
 /// A request whose answer takes five seconds, begun now.
@@ -104,7 +98,7 @@ fn ends_whole((mut stream, head): (TcpStream, Head)) {
 fn restarts_under_load() {
     let machine = machine::shared();
     start(&machine, "");
-    let load = Load::start(SERVER, CLIENTS, BOTH);
+    let load = Load::start(SERVER, 4, BOTH);
     for _ in 0..20 {
         let slow = slow_request();
         machine.ok(&["systemctl", "restart", "brim@wsgi"]);
@@ -121,7 +115,7 @@ fn upgrade_under_load() {
     let machine = Machine::boot();
     start(&machine, "");
     let before = main_pid(&machine);
-    let load = Load::start(SERVER, CLIENTS, BOTH);
+    let load = Load::start(SERVER, 4, BOTH);
     let slow = slow_request();
     let report = machine.install(&package::newer(&machine));
     ends_whole(slow);
@@ -212,7 +206,7 @@ fn journald_stopped() {
     let machine = machine::shared();
     start(&machine, "access_log = journal");
     let journald = machine.property("systemd-journald.service", "MainPID");
-    let load = Load::start(SERVER, CLIENTS, BOTH);
+    let load = Load::start(SERVER, 4, BOTH);
     machine.ok(&["kill", "-STOP", &journald]);
     std::thread::sleep(Duration::from_secs(20));
     let during = load.answers();
@@ -232,7 +226,7 @@ fn full_disk() {
     machine
         .sh_ok("mkdir -p /var/log/brim; mount -t tmpfs -o size=64k,mode=0755 tmpfs /var/log/brim");
     start(&machine, "");
-    let load = Load::start(SERVER, CLIENTS, BOTH);
+    let load = Load::start(SERVER, 4, BOTH);
     until("the log disk is full", Duration::from_secs(60), || {
         let free = machine.sh_ok("df --output=avail /var/log/brim | tail -n 1");
         (free.trim() == "0").then_some(())

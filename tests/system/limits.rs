@@ -14,7 +14,7 @@ use crate::trial;
 const CONFIG: &str = "[wsgi]\nport = 8901\napps = echo stats\nbody_limit = 1M\nhead_timeout = 2s\n\
                       idle_timeout = 2s\nbody_timeout = 2s\nbody_min_rate = 64K\n";
 /// What a test allows beyond a configured time.
-const SLACK: Duration = Duration::from_secs(8);
+const SLACK: Duration = Duration::from_secs(3);
 /// The size of an upload that is refused.
 const UPLOAD: u64 = 20 * 1024 * 1024;
 

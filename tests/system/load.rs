@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 /// How long a client waits for anything before it counts that as a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What is late.
-pub(crate) const LATE: Duration = Duration::from_secs(2);
 
 /// What clients saw.
 #[derive(Debug, Default)]
@@ -19,8 +17,6 @@ pub(crate) struct Seen {
     pub(crate) failures: Vec<String>,
     /// From the request to the first byte of its answer.
     pub(crate) slowest: Duration,
-    /// Answers whose first byte took as long as [`LATE`].
-    pub(crate) late: usize,
 }
 
 /// Clients at work.
@@ -77,7 +73,6 @@ fn client(server: SocketAddr, habit: Habit, stop: &AtomicBool, seen: &Mutex<Seen
             Ok(first_byte) => {
                 seen.answers += 1;
                 seen.slowest = seen.slowest.max(first_byte);
-                seen.late += usize::from(first_byte >= LATE);
             }
             Err(error) => {
                 connection = None;

@@ -278,7 +278,7 @@ fn drain() {
     let _ = stays.read(&mut [0; 1]);
     let cut = started.elapsed();
     println!("cut after {cut:?} (drain_timeout = 8s)");
-    assert!(cut >= Duration::from_millis(7900) && cut < LIMIT, "{cut:?}");
+    assert!(cut >= Duration::from_millis(7900) && cut < Duration::from_secs(20), "{cut:?}");
     assert_eq!(echoes(8902, "successor"), "successor");
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::mpsc::channel;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::{Daemon, Home, curl, eventually, example, finished, get};
 
@@ -150,7 +150,9 @@ fn a_flood_of_wrong_passwords_keeps_nobody_else_waiting() {
     let refused = || flood.iter().take(100).any(|answer| answer == "503 2");
     assert!(refused(), "nobody is sent away");
     // Who is known already does not wait, and would be refused else.
+    let start = Instant::now();
     assert_eq!(status(&daemon, "al:secret"), "200");
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     // A new one, elsewhere, has its turn.
     let url = format!("http://{address}/tell");
     let elsewhere = [
@@ -170,6 +172,8 @@ fn a_flood_of_wrong_passwords_keeps_nobody_else_waiting() {
     let expected = |answer: &str| ["503 2", "401"].contains(&answer.trim());
     assert!(so_far.iter().all(|answer| expected(answer)), "{so_far:?}");
     assert!(refused(), "the flood has ended too early");
+    let verified = flood.iter().filter(|answer| answer.trim() == "401").take(4).count();
+    assert_eq!(verified, 4, "who waits is verified");
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn a_silent_one_is_closed_after_its_time() {
         speaks(&mut client);
     }
     client.is_closed();
-    assert!(start.elapsed() >= Duration::from_millis(3900), "{:?}", start.elapsed());
+    assert!((Duration::from_millis(3900)..Duration::from_secs(10)).contains(&start.elapsed()));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn at_stop_it_has_drain_tunnel() {
     daemon.terminate();
     speaks(&mut client);
     client.is_closed();
-    assert!(start.elapsed() >= Duration::from_millis(3900), "{:?}", start.elapsed());
+    assert!((Duration::from_millis(3900)..Duration::from_secs(10)).contains(&start.elapsed()));
     assert_eq!(daemon.ended().code, Some(0));
     assert!(std::fs::read_to_string(log).unwrap().contains(" 101 "));
     drop(home);

@@ -110,7 +110,7 @@ fn a_connection_between_requests_is_closed_after_idle_timeout_and_not_before() {
     let start = Instant::now();
     assert_eq!(client.get("/echo").status, 200);
     client.is_closed();
-    assert!(start.elapsed() >= Duration::from_millis(3900), "{:?}", start.elapsed());
+    assert!((Duration::from_millis(3900)..Duration::from_secs(10)).contains(&start.elapsed()));
 }
 
 #[test]
