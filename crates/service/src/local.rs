@@ -4,13 +4,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::task::coop::poll_proceed;
+
+use crate::stream::poll_call;
 
 /// So many writes in a row that were not held up, and the kernel is not asked about room any more.
 const SMOOTH: u8 = 32;
@@ -37,8 +39,12 @@ struct Output {
 impl LocalStream {
     /// Connects with who listens at a path.
     pub async fn connect(path: &Path) -> io::Result<Self> {
-        let stream = tokio::net::UnixStream::connect(path).await?;
-        Self::from_fd(stream.into_std()?.into())
+        Self::from_tokio(tokio::net::UnixStream::connect(path).await?)
+    }
+
+    /// Takes a socket from tokio.
+    pub(crate) fn from_tokio(socket: tokio::net::UnixStream) -> io::Result<Self> {
+        Self::from_fd(socket.into_std()?.into())
     }
 
     /// Takes a connected socket, which has to be non-blocking.
@@ -116,19 +122,12 @@ impl LocalStream {
     }
 
     /// Writes by a call of one's own, when there is room.
-    fn poll_output(
+    pub(crate) fn poll_output(
         &self,
         cx: &mut Context<'_>,
         output: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.poll_write_ready(cx))?;
-            match self.try_output(&output) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                written => return Poll::Ready(written),
-            }
-        }
+        poll_call(|| self.poll_write_ready(cx), || self.try_output(&output))
     }
 }
 

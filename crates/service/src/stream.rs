@@ -85,18 +85,14 @@ impl Stream {
         cx: &mut Context<'_>,
         output: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.poll_writable(cx))?;
-            let written = match self {
-                Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, || output(stream.as_fd())),
-                Self::Unix(stream) => stream.try_output(&output),
-            };
-            match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                written => return Poll::Ready(written),
-            }
-        }
+        let socket = match self {
+            Self::Tcp(socket) => socket,
+            Self::Unix(socket) => return socket.poll_output(cx, output),
+        };
+        poll_call(
+            || socket.poll_write_ready(cx),
+            || socket.try_io(Interest::WRITABLE, || output(socket.as_fd())),
+        )
     }
 
     /// Reads by a call of one's own, when there is something. Should the call end with
@@ -106,18 +102,13 @@ impl Stream {
         cx: &mut Context<'_>,
         mut input: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.poll_readable(cx))?;
-            let read = match self {
+        poll_call(
+            || self.poll_readable(cx),
+            || match self {
                 Self::Tcp(stream) => stream.try_io(Interest::READABLE, || input(stream.as_fd())),
                 Self::Unix(stream) => stream.try_input(&mut input),
-            };
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return Poll::Ready(read),
-            }
-        }
+            },
+        )
     }
 
     /// Appends what there is to read, after waiting for it; false at the end. It is little at a time: the
@@ -190,6 +181,21 @@ impl Stream {
         match self {
             Self::Tcp(_) => None,
             Self::Unix(stream) => stream.peer_uid().ok(),
+        }
+    }
+}
+
+/// Makes a call as often as the socket is ready, until there is more to say than that it would block.
+pub(crate) fn poll_call(
+    mut poll_ready: impl FnMut() -> Poll<io::Result<()>>,
+    mut call: impl FnMut() -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(poll_ready())?;
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return Poll::Ready(done),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `conn_id = connection`: one id for all requests of a client's connection, and what its handlers hear of its end.
 
-use crate::support::{Ask, Front, Gateway, Got, Puppet};
+use crate::support::{Ask, Front, Gateway, Got, Puppet, start};
 use crate::trials;
 
 trials! {
@@ -15,14 +15,6 @@ trials! {
     a_front_end_of_version_1_is_not_asked_to_watch
     without_it_nobody_is_watched
     requests_of_http2_have_an_id_each
-}
-
-/// A gateway, a front end and a handler that are ready for each other.
-fn start(keys: &str) -> (Gateway, Front, Puppet) {
-    let gateway = Gateway::start(&format!("handler_wait = 10s\n{keys}"));
-    let puppet = gateway.puppet(&[]);
-    let front = Front::connect(&gateway);
-    (gateway, front, puppet)
 }
 
 /// A request of this connection that is answered; its exchange and id.

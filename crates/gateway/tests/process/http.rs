@@ -5,7 +5,7 @@ use std::time::Instant;
 use brim_wire::link::Reason;
 use brim_wire::reply::Control;
 
-use crate::support::{Answer, Ask, Front, Gateway, Got, Puppet};
+use crate::support::{Answer, Ask, Front, Gateway, Got, Puppet, start};
 use crate::trials;
 
 trials! {
@@ -26,14 +26,6 @@ trials! {
     the_worker_with_the_least_to_do_gets_the_next
     credits_tell_what_has_gone
     files_are_sent_from_below_their_folder_only
-}
-
-/// A gateway, a front end and a handler that are ready for each other.
-fn start(keys: &str) -> (Gateway, Front, Puppet) {
-    let gateway = Gateway::start(&format!("handler_wait = 10s\n{keys}"));
-    let puppet = gateway.puppet(&[]);
-    let front = Front::connect(&gateway);
-    (gateway, front, puppet)
 }
 
 fn a_request_is_written_as_handlers_expect_it() {

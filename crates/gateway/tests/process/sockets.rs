@@ -2,7 +2,7 @@
 
 use brim_wire::link::{Class, Content, Reason};
 
-use crate::support::{Ask, Front, Gateway, Got, Puppet};
+use crate::support::{Ask, Front, Gateway, Got, Puppet, start};
 use crate::trials;
 
 trials! {
@@ -31,13 +31,6 @@ const HANDSHAKE: Ask<'_> = Ask {
 
 const UPGRADE: &str = "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
-fn start(keys: &str) -> (Gateway, Front, Puppet) {
-    let gateway = Gateway::start(&format!("handler_wait = 10s\n{keys}"));
-    let puppet = gateway.puppet(&[]);
-    let front = Front::connect(&gateway);
-    (gateway, front, puppet)
-}
 
 /// A WebSocket that is open.
 fn open(front: &mut Front, puppet: &mut Puppet) -> (u64, u32) {
@@ -169,16 +162,21 @@ fn socket_messages_are_answered_in_base64_with_a_nul() {
     }
 }
 
-fn raw_payloads_go_out_as_they_are() {
-    let (_gateway, mut front, mut puppet) = start("raw_payload = yes");
-    let exchange = front.ask(&Ask {
+/// A socket message of so many bytes.
+fn chat(length: u64) -> Ask<'static> {
+    Ask {
         class: Class::Json,
         version: 0,
         method: "",
         target: "@chat",
-        body: Some(Some(2)),
+        body: Some(Some(length)),
         ..Ask::default()
-    });
+    }
+}
+
+fn raw_payloads_go_out_as_they_are() {
+    let (_gateway, mut front, mut puppet) = start("raw_payload = yes");
+    let exchange = front.ask(&chat(2));
     front.data(exchange, b"{}", true);
     let id = puppet.hear().id;
     puppet.reply(&[id], "hello\0");
@@ -189,14 +187,7 @@ fn raw_payloads_go_out_as_they_are() {
 fn a_long_first_message_does_not_use_up_the_credit() {
     let (_gateway, mut front, mut puppet) = start("");
     for pieces in [vec![40_000], vec![30_000, 10_000]] {
-        let exchange = front.ask(&Ask {
-            class: Class::Json,
-            version: 0,
-            method: "",
-            target: "@chat",
-            body: Some(Some(40_000)),
-            ..Ask::default()
-        });
+        let exchange = front.ask(&chat(40_000));
         for (index, length) in pieces.iter().enumerate() {
             front.data(exchange, &vec![b'x'; *length], index + 1 == pieces.len());
         }
@@ -212,14 +203,7 @@ fn a_long_first_message_does_not_use_up_the_credit() {
 fn a_long_answer_to_a_message_says_which_pieces_belong_together() {
     let gateway = Gateway::start("handler_wait = 10s\nraw_payload = yes");
     let mut puppet = gateway.puppet(&[]);
-    let ask = Ask {
-        class: Class::Json,
-        version: 0,
-        method: "",
-        target: "@chat",
-        body: Some(Some(2)),
-        ..Ask::default()
-    };
+    let ask = chat(2);
     for is_old in [false, true] {
         let mut front = match is_old {
             true => Front::of_version_1(&gateway),

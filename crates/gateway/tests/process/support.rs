@@ -13,6 +13,14 @@ pub(crate) use puppet::Puppet;
 /// How long something may take that is to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A gateway, a front end and a handler that are ready for each other.
+pub(crate) fn start(keys: &str) -> (Gateway, Front, Puppet) {
+    let gateway = Gateway::start(&format!("handler_wait = 10s\n{keys}"));
+    let puppet = gateway.puppet(&[]);
+    let front = Front::connect(&gateway);
+    (gateway, front, puppet)
+}
+
 /// Waits for something.
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();

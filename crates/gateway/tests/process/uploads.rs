@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use brim_wire::link::Reason;
 use brim_wire::reply::Control;
 
-use crate::support::{Ask, Front, Gateway, Puppet, eventually};
+use crate::support::{Ask, Front, eventually, start};
 use crate::trials;
 
 trials! {
@@ -22,13 +22,6 @@ trials! {
 }
 
 const LONG: usize = 300_000;
-
-fn start(keys: &str) -> (Gateway, Front, Puppet) {
-    let gateway = Gateway::start(&format!("handler_wait = 10s\n{keys}"));
-    let puppet = gateway.puppet(&[]);
-    let front = Front::connect(&gateway);
-    (gateway, front, puppet)
-}
 
 fn store() -> (tempfile::TempDir, String) {
     // Not in /tmp, where no gateway may have uploads, even if this is built there.

@@ -19,9 +19,13 @@ fn watched(daemon: &Daemon, link: &mut Link) -> (Client, u64) {
     client.send(ASK);
     let id = link.request().id;
     link.watch(id);
+    answered(&mut client, link, id);
+    (client, id)
+}
+
+fn answered(client: &mut Client, link: &mut Link, id: u64) {
     link.answer(id, "well");
     assert_eq!(client.response().text(), "well");
-    (client, id)
 }
 
 /// Another client is served, and nothing else comes before its request.
@@ -29,8 +33,7 @@ fn next_is_a_request(daemon: &Daemon, link: &mut Link) {
     let mut other = daemon.client();
     other.send(ASK);
     let Heard::Request(asked) = link.next() else { panic!("no request") };
-    link.answer(asked.id, "other");
-    assert_eq!(other.response().text(), "other");
+    answered(&mut other, link, asked.id);
 }
 
 #[test]
@@ -39,8 +42,7 @@ fn a_watched_connection_is_told_of_when_it_is_gone() {
     let (mut client, id) = watched(&daemon, &mut link);
     client.send(ASK);
     let second = link.request().id;
-    link.answer(second, "again");
-    assert_eq!(client.response().text(), "again");
+    answered(&mut client, &mut link, second);
     next_is_a_request(&daemon, &mut link);
     drop(client);
     assert_eq!(link.next(), Heard::Cancel { id, reason: Reason::ClientLeft });
@@ -54,8 +56,7 @@ fn the_last_watch_of_a_connection_counts() {
     client.send(ASK);
     let second = link.request().id;
     link.watch(second);
-    link.answer(second, "again");
-    assert_eq!(client.response().text(), "again");
+    answered(&mut client, &mut link, second);
     drop(client);
     assert_eq!(link.next(), Heard::Cancel { id: second, reason: Reason::ClientLeft });
     next_is_a_request(&daemon, &mut link);

@@ -77,7 +77,7 @@ impl Door {
         match self {
             Self::Tcp(socket) => Ok(Stream::Tcp(socket.accept().await?.0)),
             Self::Unix(socket) => {
-                Ok(Stream::Unix(LocalStream::from_fd(socket.accept().await?.0.into_std()?.into())?))
+                Ok(Stream::Unix(LocalStream::from_tokio(socket.accept().await?.0)?))
             }
         }
     }

@@ -13,6 +13,15 @@ pub(crate) fn before_an_upstream(keys: &str) -> (UdpSocket, Server) {
     (upstream, serve(&format!("call = forward\nupstream = {address}\n{keys}")))
 }
 
+/// The same with a client that has asked; where its session's answers go.
+pub(crate) fn with_a_session(keys: &str) -> (UdpSocket, Server, Client, SocketAddr) {
+    let (upstream, server) = before_an_upstream(keys);
+    let client = Client::of(&server);
+    client.send("question");
+    let (_, session) = heard(&upstream);
+    (upstream, server, client, session)
+}
+
 pub(crate) fn heard(upstream: &UdpSocket) -> (String, SocketAddr) {
     let mut buffer = [0; 1000];
     let (length, from) = upstream.recv_from(&mut buffer).unwrap();
@@ -91,10 +100,7 @@ fn where_nobody_listens_is_counted_and_the_next_upstream_serves() {
 
 #[test]
 fn a_client_keeps_its_session_at_a_reload_unless_its_upstream_is_gone() {
-    let (upstream, server) = before_an_upstream("");
-    let client = Client::of(&server);
-    client.send("a");
-    let (_, session) = heard(&upstream);
+    let (upstream, server, client, session) = with_a_session("");
     server.reload();
     client.send("b");
     assert_eq!(heard(&upstream), ("b".to_owned(), session));
@@ -127,10 +133,7 @@ fn an_upstream_may_be_a_name() {
 
 #[test]
 fn an_answer_that_is_on_its_way_at_the_stop_still_arrives() {
-    let (upstream, server) = before_an_upstream("");
-    let client = Client::of(&server);
-    client.send("question");
-    let (_, session) = heard(&upstream);
+    let (upstream, server, client, session) = with_a_session("");
     server.terminate();
     std::thread::sleep(Duration::from_millis(100));
     upstream.send_to(b"answer", session).unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::process::Signal;
 
-use crate::forward::{before_an_upstream, heard};
+use crate::forward::{heard, with_a_session};
 use crate::support::{Client, PATIENCE, Server, eventually, home};
 
 /// Answers that have to come through a flood, one after the other.
@@ -49,10 +49,7 @@ impl Drop for Flood {
 
 #[test]
 fn a_flood_of_one_client_leaves_the_answers_of_others_their_turn() {
-    let (upstream, server) = before_an_upstream("");
-    let client = Client::of(&server);
-    client.send("question");
-    let (_, session) = heard(&upstream);
+    let (upstream, server, client, session) = with_a_session("");
     let flooding = Client::of(&server);
     let _flood = Flood::begin(&flooding.0);
     eventually("a flood", || (server.saved("datagram_count") > 10_000).then_some(()));
