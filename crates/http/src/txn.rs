@@ -51,15 +51,20 @@ fn hex(bytes: [u8; 4]) -> [u8; 8] {
     (halves + 0x3030_3030_3030_3030 + letters * step).to_be_bytes()
 }
 
+impl AsRef<[u8]> for Txn {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Brought(txn) => txn.as_bytes(),
+            Self::Random(txn) => txn,
+        }
+    }
+}
+
 impl Deref for Txn {
     type Target = str;
 
     fn deref(&self) -> &str {
-        let bytes = match self {
-            Self::Brought(txn) => txn.as_bytes(),
-            Self::Random(txn) => txn,
-        };
-        str::from_utf8(bytes).unwrap_or_default()
+        str::from_utf8(self.as_ref()).unwrap_or_default()
     }
 }
 

@@ -42,17 +42,17 @@ impl Origin<'_> {
             let mut chain = self.chain();
             chain.extend(self.peer);
             if !chain.is_empty() {
-                to.add("X-Forwarded-For", &chain.join(", "));
+                to.add("X-Forwarded-For: ", &chain.join(", "));
             }
             let named = self.headers.get(PROTO).map(HeaderValue::as_bytes);
             proto = named.filter(|proto| is_scheme(proto)).unwrap_or(proto);
             host = self.headers.get(HOST).filter(|host| is_host(host.as_bytes())).or(host);
         } else if let Some(peer) = self.peer {
-            to.add("X-Forwarded-For", peer);
+            to.add("X-Forwarded-For: ", peer);
         }
-        to.add("X-Forwarded-Proto", proto);
+        to.add("X-Forwarded-Proto: ", proto);
         if let Some(host) = host {
-            to.add("X-Forwarded-Host", host);
+            to.add("X-Forwarded-Host: ", host);
         }
     }
 
@@ -80,7 +80,7 @@ impl Origin<'_> {
             };
         }
         let _ = write!(all, ";proto={}", self.scheme);
-        to.add("Forwarded", &all);
+        to.add("Forwarded: ", &all);
     }
 
     /// The addresses from the client to the peer, as far as they are known, with commas between them.

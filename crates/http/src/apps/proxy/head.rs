@@ -35,12 +35,13 @@ pub(super) struct Outgoing {
 impl Outgoing {
     pub(super) fn new(conf: &Conf, mut request: Request) -> Result<Self, Error> {
         let upload = Upload::of(&mut request);
-        let parts = request.parts();
         let exchange = request.shared_exchange();
+        let target = target(&request, conf.strip_prefix)?;
+        let hop = Hop::of(request.parts())?;
         Ok(Self {
-            target: target(&request, conf.strip_prefix)?,
-            listed: listed(&parts.headers)?,
-            upgrade: upgrade(conf, parts).filter(|_| upload.is_empty()).cloned(),
+            target,
+            upgrade: hop.upgrade(conf).filter(|_| upload.is_empty()).cloned(),
+            listed: hop.listed,
             trusted: exchange.trusts_peer(),
             request,
             exchange,
@@ -64,9 +65,9 @@ impl Outgoing {
         let target = target.path_and_query().map_or("/", PathAndQuery::as_str);
         let mut lines = Lines::begin(to, &head.method, target);
         // Admission has seen to it that this is one, and the target's where that has one.
-        let host = head.headers.get(header::HOST).filter(|host| !host.is_empty());
+        let host = host(&head.headers).filter(|host| !host.is_empty());
         lines.add(
-            "Host",
+            "Host: ",
             match &conf.forward_host {
                 ForwardHost::Client => host.unwrap_or(&spec.host),
                 ForwardHost::Upstream => &spec.host,
@@ -81,8 +82,8 @@ impl Outgoing {
         self.tell(conf, host, &mut lines);
         let framing = frame(&self.upload, &head.method, &mut lines);
         if let Some(protocol) = &self.upgrade {
-            lines.add("Connection", "Upgrade");
-            lines.add("Upgrade", protocol);
+            lines.add("Connection: ", "Upgrade");
+            lines.add("Upgrade: ", protocol);
         }
         lines.end();
         framing
@@ -112,10 +113,10 @@ impl Outgoing {
         if conf.forwarded.forwarded() {
             origin.forwarded(lines);
         }
-        lines.add("X-Txn", exchange.txn());
+        lines.add("X-Txn: ", &exchange.txn);
         if conf.via {
             lines.add(
-                "Via",
+                "Via: ",
                 match head.version {
                     Version::HTTP_10 => "1.0 brim",
                     Version::HTTP_2 => "2.0 brim",
@@ -126,36 +127,78 @@ impl Outgoing {
     }
 }
 
-/// The protocol that the client asks for, if it is one of those that may be.
-fn upgrade<'a>(conf: &Conf, head: &'a Parts) -> Option<&'a HeaderValue> {
-    if head.version != Version::HTTP_11 {
-        return None;
+/// What the headers say about the client's connection, found in one pass over them.
+#[derive(Default)]
+struct Hop<'a> {
+    /// The names in `Connection`, without the usual ones that stay here anyway.
+    listed: Vec<HeaderName>,
+    /// `Connection` has `upgrade`.
+    upgrades: bool,
+    /// What `Upgrade` says, and how often.
+    protocol: Option<&'a HeaderValue>,
+    protocols: usize,
+    version: Version,
+}
+
+impl<'a> Hop<'a> {
+    fn of(head: &'a Parts) -> Result<Self, Error> {
+        let mut hop = Self { version: head.version, ..Self::default() };
+        for (name, value) in &head.headers {
+            match *name {
+                header::CONNECTION => hop.note(value)?,
+                header::UPGRADE => {
+                    hop.protocol = Some(value);
+                    hop.protocols += 1;
+                }
+                _ => {}
+            }
+        }
+        Ok(hop)
     }
-    let mut wanted = head.headers.get_all(header::UPGRADE).iter();
-    let (protocol, None) = (wanted.next()?, wanted.next()) else { return None };
-    let known = |known: &Protocol| protocol.as_bytes().eq_ignore_ascii_case(known.0.as_bytes());
-    let asks = head.headers.get_all(header::CONNECTION).iter().any(|value| {
-        let tokens = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        tokens.into_iter().any(|token| token.eq_ignore_ascii_case(b"upgrade"))
-    });
-    (asks && conf.upgrade.iter().any(known)).then_some(protocol)
+
+    /// Sees what a `Connection` names.
+    fn note(&mut self, value: &HeaderValue) -> Result<(), Error> {
+        for token in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            let usual = [&b""[..], b"close", b"keep-alive"];
+            if token.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrades = true;
+            } else if !usual.iter().any(|usual| token.eq_ignore_ascii_case(usual)) {
+                let name = HeaderName::from_bytes(token);
+                self.listed.push(name.map_err(|_| bad("the Connection header is malformed"))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The protocol that the client asks for, if it is one of those that may be.
+    fn upgrade(&self, conf: &Conf) -> Option<&'a HeaderValue> {
+        let asks = self.upgrades && self.protocols == 1 && self.version == Version::HTTP_11;
+        let protocol = self.protocol.filter(|_| asks)?;
+        let known = |known: &Protocol| protocol.as_bytes().eq_ignore_ascii_case(known.0.as_bytes());
+        conf.upgrade.iter().any(known).then_some(protocol)
+    }
+}
+
+/// The first one. Mostly it stands at the front, and to compute its hash would take longer.
+fn host(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.iter().find_map(|(name, value)| (*name == header::HOST).then_some(value))
 }
 
 /// Says a body's length, or that it comes in chunks.
 fn frame(upload: &Upload, method: &Method, lines: &mut Lines<'_>) -> Framing {
     if upload.is_empty() {
         if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
-            lines.add("Content-Length", "0");
+            lines.add("Content-Length: ", "0");
         }
         return Framing::Length(0);
     }
     match upload.size_hint().exact() {
         Some(length) => {
-            lines.add("Content-Length", itoa::Buffer::new().format(length));
+            lines.add("Content-Length: ", itoa::Buffer::new().format(length));
             Framing::Length(length)
         }
         None => {
-            lines.add("Transfer-Encoding", "chunked");
+            lines.add("Transfer-Encoding: ", "chunked");
             Framing::Chunked
         }
     }
@@ -184,22 +227,6 @@ fn target(request: &Request, strip_prefix: bool) -> Result<Option<Uri>, Error> {
 
 fn bad(reason: &'static str) -> Error {
     Error::refused(StatusCode::BAD_REQUEST, reason)
-}
-
-/// The names in `Connection`, without the usual ones that stay here anyway.
-fn listed(headers: &HeaderMap) -> Result<Vec<HeaderName>, Error> {
-    let mut listed = Vec::new();
-    for value in headers.get_all(header::CONNECTION) {
-        for token in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            let usual = [&b""[..], b"close", b"keep-alive", b"upgrade"];
-            if usual.iter().any(|usual| token.eq_ignore_ascii_case(usual)) {
-                continue;
-            }
-            let name = HeaderName::from_bytes(token);
-            listed.push(name.map_err(|_| bad("the Connection header is malformed"))?);
-        }
-    }
-    Ok(listed)
 }
 
 /// RFC 9110 section 7.6.1: headers that are about one connection, and those of their kind.

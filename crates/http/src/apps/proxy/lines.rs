@@ -16,7 +16,8 @@ impl<'a> Lines<'a> {
         Self(to)
     }
 
-    /// Adds a line.
+    /// Adds a line, whose name comes with its colon and the blank behind it.
+    #[inline]
     pub(super) fn add(&mut self, name: &'static str, value: &(impl AsRef<[u8]> + ?Sized)) {
         self.0.extend_from_slice(name.as_bytes());
         self.value(value.as_ref());
@@ -25,11 +26,11 @@ impl<'a> Lines<'a> {
     /// Adds a line of the client's.
     pub(super) fn pass_on(&mut self, name: &HeaderName, value: &HeaderValue) {
         title_case::append(name, self.0);
+        self.0.extend_from_slice(b": ");
         self.value(value.as_bytes());
     }
 
     fn value(&mut self, value: &[u8]) {
-        self.0.extend_from_slice(b": ");
         self.0.extend_from_slice(value);
         self.0.extend_from_slice(b"\r\n");
     }
