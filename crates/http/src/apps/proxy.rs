@@ -164,14 +164,17 @@ impl Proxy {
         let upload = &outgoing.upload;
         let mut kept = true;
         loop {
-            let mut lease = Lease::take(upstream, now, kept).await?;
+            let mut lease = match kept.then(|| Lease::kept(upstream, now)).flatten() {
+                Some(lease) => lease,
+                // Boxed: most requests do without, and their futures need no room for it.
+                None => Box::pin(Lease::take(upstream, now, kept)).await?,
+            };
             let fresh = lease.is_fresh();
             match lease.exchange(outgoing, now).await {
                 Ok(head) => {
                     upstream.succeeded();
                     outgoing.exchange.log_info(upstream.note());
-                    let counters = self.counters.clone();
-                    return download::response(lease, head, outgoing, counters)
+                    return download::response(lease, head, outgoing, &self.counters)
                         .map_err(|error| Broken { error, again: false });
                 }
                 Err(lease::Lost { failure, sent }) => {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::response::Parts;
 use http::{HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -63,20 +64,18 @@ pub(super) fn response(
     mut lease: Lease,
     head: Head,
     outgoing: &Outgoing,
-    counters: Rc<Counters>,
+    counters: &Rc<Counters>,
 ) -> Result<Response, Error> {
-    let mut response = Response::default();
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        upgrade(lease, &outgoing.exchange, &counters);
-        return Ok(response);
+    let Head { mut parts, .. } = head;
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        upgrade(lease, &outgoing.exchange, counters);
+        return Ok(Response::from_parts(parts, ResponseBody::Empty));
     }
     let link = lease.link();
     if link.is_over() {
-        *response.body_mut() = nothing(&response, outgoing);
+        let body = nothing(&parts, outgoing);
         finish(lease, outgoing);
-        return Ok(response);
+        return Ok(Response::from_parts(parts, body));
     }
     // Most responses are here whole, with their heads. What is not comes by `Download`.
     let first = match link.take() {
@@ -86,22 +85,20 @@ pub(super) fn response(
     };
     let left = link.left();
     if link.is_over() {
-        *response.body_mut() = first.unwrap_or_default().into();
         finish(lease, outgoing);
-        return Ok(response);
+        return Ok(Response::from_parts(parts, first.unwrap_or_default().into()));
     }
     let upstream = lease.upstream().clone();
     let source = match outgoing.upload.is_whole() {
         true => Source::Lease(lease),
         false => {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             Source::task(lease, outgoing.upload.clone())
         }
     };
+    let counters = counters.clone();
     let download = Download { first, source, left, upstream, counters };
-    *response.body_mut() = ResponseBody::stream(download);
-    Ok(response)
+    Ok(Response::from_parts(parts, ResponseBody::stream(download)))
 }
 
 /// From now on the connection is the client's.
@@ -121,9 +118,9 @@ fn upgrade(lease: Lease, exchange: &Exchange, counters: &Counters) {
 }
 
 /// The body of a response that has none. That to a HEAD may have one of unknown length.
-fn nothing(response: &Response, outgoing: &Outgoing) -> ResponseBody {
-    let sized = response.headers().contains_key(header::CONTENT_LENGTH);
-    match outgoing.asked().head && !sized && response.status() != StatusCode::NO_CONTENT {
+fn nothing(head: &Parts, outgoing: &Outgoing) -> ResponseBody {
+    let sized = || head.headers.contains_key(header::CONTENT_LENGTH);
+    match outgoing.asked().head && head.status != StatusCode::NO_CONTENT && !sized() {
         true => ResponseBody::stream(Unsized),
         false => ResponseBody::Empty,
     }

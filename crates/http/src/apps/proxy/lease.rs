@@ -30,6 +30,16 @@ pub(super) struct Lost {
 }
 
 impl Lease {
+    /// A kept connection, where there is one and nobody has to wait for it.
+    pub(super) fn kept(upstream: &Rc<Upstream>, now: Instant) -> Option<Self> {
+        upstream.refresh(now);
+        if !upstream.has_room() {
+            return None;
+        }
+        let link = upstream.take_idle(now)?;
+        Some(Self { link, busy: Busy::new(upstream.clone()) })
+    }
+
     /// A kept connection, where that is wanted and there is one, or a new one.
     pub(super) async fn take(
         upstream: &Rc<Upstream>,
@@ -43,8 +53,7 @@ impl Lease {
         if let Some(link) = kept.then(|| upstream.take_idle(now)).flatten() {
             return Ok(Self { link, busy });
         }
-        // Boxed: most requests do without, and their futures need no room for it.
-        match Box::pin(Link::open(upstream)).await {
+        match Link::open(upstream).await {
             Ok(link) => Ok(Self { link, busy }),
             Err(failure) => {
                 upstream.failed(now);
@@ -101,9 +110,10 @@ impl Lease {
         (self.link, self.busy)
     }
 
-    /// Gives the connection back, if another request can use it.
+    /// Gives the connection back, if another request can use it. Whether it is still open then, whoever
+    /// takes it asks.
     pub(super) fn give_back(mut self) {
-        if self.link.is_usable() {
+        if self.link.is_reusable() {
             self.link.rest(Instant::now());
             self.busy.0.keep(self.link);
         }

@@ -77,15 +77,19 @@ impl Link {
         self.fresh = false;
     }
 
-    /// Whether a connection without a request is open, and can take one. Whatever comes when nothing was
-    /// asked for would be taken for an answer.
-    pub(super) fn is_usable(&mut self) -> bool {
+    /// Whether nothing is left of a request and its response, and both allow another.
+    pub(super) fn is_reusable(&self) -> bool {
         self.keeps
             && self.stopped.is_none()
             && self.sending.is_over()
             && self.body.is_over()
             && self.input.is_empty()
-            && self.wire.is_silent()
+    }
+
+    /// Whether a connection without a request is open, and can take one. Whatever comes when nothing was
+    /// asked for would be taken for an answer.
+    pub(super) fn is_usable(&mut self) -> bool {
+        self.is_reusable() && self.wire.is_silent()
     }
 
     /// The socket, and what came behind the response's head.

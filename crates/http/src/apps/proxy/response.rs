@@ -3,7 +3,8 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use httparse::{ParserConfig, Status};
 use memchr::memchr_iter;
 
@@ -26,8 +27,7 @@ pub(super) struct Asked<'a> {
 /// A response without its body, and without what is about the upstream's connection.
 #[derive(Debug)]
 pub(super) struct Head {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    pub(super) parts: Parts,
     /// Where its body ends.
     pub(super) body: Decoder,
     /// The connection can be used again behind the body.
@@ -107,7 +107,10 @@ fn read(bytes: &Bytes, asked: Asked<'_>) -> Result<Option<Head>, &'static str> {
     if status.is_informational() && !switches {
         return Ok(None);
     }
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = status;
+    let headers = &mut parts.headers;
+    headers.reserve(parsed.headers.len());
     let mut fields = Fields::default();
     for line in parsed.headers.iter() {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| MALFORMED)?;
@@ -122,8 +125,8 @@ fn read(bytes: &Bytes, asked: Asked<'_>) -> Result<Option<Head>, &'static str> {
         return Err("both Transfer-Encoding and Content-Length, or HTTP/1.0 with the former");
     }
     if switches {
-        switch(&mut headers, &fields, asked)?;
-        return Ok(Some(Head { status, headers, body: Decoder::Length(0), keeps: false }));
+        switch(headers, &fields, asked)?;
+        return Ok(Some(Head { parts, body: Decoder::Length(0), keeps: false }));
     }
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let body = match fields.length {
@@ -136,7 +139,7 @@ fn read(bytes: &Bytes, asked: Asked<'_>) -> Result<Option<Head>, &'static str> {
         headers.remove(header::CONTENT_LENGTH);
     }
     let keeps = !fields.closes && (!old || fields.keeps) && body != Decoder::Close;
-    Ok(Some(Head { status, headers, body, keeps }))
+    Ok(Some(Head { parts, body, keeps }))
 }
 
 impl Fields {
@@ -181,8 +184,11 @@ impl Fields {
 
 /// A plain number, without a sign and not a list.
 fn length(value: &[u8]) -> Option<u64> {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
+    let add = |length: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        length.checked_mul(10)?.checked_add(digit)
+    };
+    value.iter().try_fold(0, add).filter(|_| !value.is_empty())
 }
 
 /// Makes a 101 one to the client, who has to have asked for it.

@@ -79,7 +79,8 @@ impl Pool {
         let count = self.upstreams.len();
         let turn = self.turn.get();
         self.turn.set(if turn + 1 >= count { 0 } else { turn + 1 });
-        let in_turn = || self.upstreams.iter().cycle().skip(turn).take(count);
+        let (before, rest) = self.upstreams.split_at(turn.min(count));
+        let in_turn = || rest.iter().chain(before);
         let untried =
             |upstream: &&Rc<Upstream>| !tried.iter().any(|tried| Rc::ptr_eq(tried, upstream));
         let mut fit = in_turn().filter(untried).filter(|upstream| upstream.is_fit(now));
@@ -203,21 +204,26 @@ impl Upstream {
         }
     }
 
+    /// Whether there may be one more connection.
+    pub(super) fn has_room(&self) -> bool {
+        self.busy.get() < self.conf.max_connections
+    }
+
     /// Waits for room for one more connection.
     pub(super) async fn room(self: &Rc<Self>) -> Result<Busy, UpstreamFailure> {
-        if self.busy.get() < self.conf.max_connections {
+        if self.has_room() {
             return Ok(Busy::new(self.clone()));
         }
         if self.waiting.get() >= self.conf.queue {
             return Err(UpstreamFailure::Full);
         }
-        Box::pin(self.wait_for_room()).await
+        self.wait_for_room().await
     }
 
     async fn wait_for_room(self: &Rc<Self>) -> Result<Busy, UpstreamFailure> {
         let _waiting = Waiting::new(self);
         let freed = async {
-            while self.busy.get() >= self.conf.max_connections {
+            while !self.has_room() {
                 self.freed.notified().await;
             }
         };
@@ -285,7 +291,7 @@ impl Upstream {
 pub(super) struct Busy(pub(super) Rc<Upstream>);
 
 impl Busy {
-    fn new(upstream: Rc<Upstream>) -> Self {
+    pub(super) fn new(upstream: Rc<Upstream>) -> Self {
         upstream.busy.set(upstream.busy.get() + 1);
         Self(upstream)
     }

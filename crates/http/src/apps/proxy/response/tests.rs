@@ -92,9 +92,9 @@ fn what_is_about_the_connection_does_not_go_on() {
     let bytes = "HTTP/1.1 200 OK\r\nX-Hop: 1\r\nConnection: X-Hop, Content-Length\r\nKeep-Alive: 1\r\nUpgrade: h2c\r\n\
                  TE: x\r\nProxy-Thing: 1\r\nSet-Cookie: a\r\nContent-Length: 1\r\nSet-Cookie: b\r\n\r\nx";
     let (head, rest) = front(bytes.as_bytes(), PLAIN).unwrap().unwrap();
-    assert_eq!(head.headers.keys_len(), 2);
-    assert_eq!(head.headers["content-length"], "1");
-    assert_eq!(head.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(head.parts.headers.keys_len(), 2);
+    assert_eq!(head.parts.headers["content-length"], "1");
+    assert_eq!(head.parts.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(rest, b"x");
 }
 
@@ -104,7 +104,7 @@ fn informational_heads_are_passed_over_and_count() {
     let end = "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
     let fit = (LIMIT - end.len()) / hint.len();
     let all = format!("{}{end}", hint.repeat(fit));
-    assert_eq!(front(all.as_bytes(), PLAIN).unwrap().unwrap().0.status, 404);
+    assert_eq!(front(all.as_bytes(), PLAIN).unwrap().unwrap().0.parts.status, 404);
     assert!(front(format!("{hint}{all}").as_bytes(), PLAIN).is_err());
     assert!(front(hint.as_bytes(), PLAIN).unwrap().is_none());
 }
@@ -115,9 +115,12 @@ fn a_connection_is_switched_only_to_what_was_asked_for() {
     let asked = Asked { upgrade: Some(&wanted), ..PLAIN };
     let bytes = "HTTP/1.1 101 Switching\r\nConnection: x, upgrade\r\nX: y\r\nUpgrade: websocket\r\n\r\nearly";
     let (head, rest) = front(bytes.as_bytes(), asked).unwrap().unwrap();
-    assert_eq!((head.status.as_u16(), rest.as_slice(), head.keeps), (101, &b"early"[..], false));
-    assert_eq!(head.headers["connection"], "Upgrade");
-    assert_eq!(head.headers["upgrade"], "websocket");
+    assert_eq!(
+        (head.parts.status.as_u16(), rest.as_slice(), head.keeps),
+        (101, &b"early"[..], false)
+    );
+    assert_eq!(head.parts.headers["connection"], "Upgrade");
+    assert_eq!(head.parts.headers["upgrade"], "websocket");
     assert!(front(bytes.as_bytes(), PLAIN).is_err());
     let other = HeaderValue::from_static("other");
     assert!(front(bytes.as_bytes(), Asked { upgrade: Some(&other), ..PLAIN }).is_err());
@@ -145,7 +148,7 @@ proptest! {
         cut in 1_usize..120,
     ) {
         let bytes = lines.as_bytes();
-        let shown = |front: Option<(Head, Vec<u8>)>| front.map(|(head, rest)| (head.status, head.headers, head.body, head.keeps, rest));
+        let shown = |front: Option<(Head, Vec<u8>)>| front.map(|(head, rest)| (head.parts.status, head.parts.headers, head.body, head.keeps, rest));
         let at_once = front(bytes, PLAIN).map(shown);
         let mut in_pieces = Ok(None);
         let (mut input, mut progress) = (BytesMut::new(), Progress::default());
