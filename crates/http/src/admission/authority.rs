@@ -1,11 +1,31 @@
 //! RFC 9110 section 7.2 and RFC 3986 section 3.2: `uri-host [ ":" port ]`.
 
+use std::cell::RefCell;
 use std::net::Ipv6Addr;
+
+thread_local! {
+    /// The last one that was valid: the next request is most likely for the same.
+    static LAST: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Whether this is a host, and perhaps a port; nothing at all is one, too. Stricter than the RFC in
 /// two places: no comma, which is what two Host lines joined to one would have, and no port that no
 /// socket has.
 pub(super) fn is_valid(authority: &[u8]) -> bool {
+    LAST.with_borrow_mut(|last| {
+        if last.as_slice() == authority {
+            return true;
+        }
+        let valid = is_authority(authority);
+        if valid {
+            last.clear();
+            last.extend_from_slice(authority);
+        }
+        valid
+    })
+}
+
+fn is_authority(authority: &[u8]) -> bool {
     let (host_is_valid, port) = match authority.strip_prefix(b"[") {
         Some(rest) => match rest.iter().position(|byte| *byte == b']') {
             Some(end) => (is_ipv6(rest.get(..end)), rest.get(end + 1..).unwrap_or_default()),

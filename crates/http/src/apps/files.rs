@@ -167,7 +167,10 @@ impl Files {
 
     /// Looks for what a path leads to: among what is kept, then below the root.
     async fn find(&self, path: &[u8], now: Instant) -> Result<Found, Error> {
-        self.follow_root(now).await?;
+        if now.saturating_duration_since(self.root_checked.get()) >= ROOT_TIME {
+            self.root_checked.set(now);
+            Box::pin(self.follow_root()).await?;
+        }
         let kept = self.cache.get(path);
         if let Some((resource, checked)) = &kept
             && now.saturating_duration_since(*checked) < self.conf.cache_time
@@ -175,6 +178,17 @@ impl Files {
             self.counters.cache_hits.incr();
             return Ok(Found::File(resource.clone()));
         }
+        // Boxed: most requests have no use for the room that it takes.
+        Box::pin(self.find_on_disk(path, now, kept.map(|(resource, _)| resource))).await
+    }
+
+    /// Looks for what a path leads to below the root. `kept`: what it has led to before.
+    async fn find_on_disk(
+        &self,
+        path: &[u8],
+        now: Instant,
+        kept: Option<Rc<Resource>>,
+    ) -> Result<Found, Error> {
         let (name, forms) = match self.look(path).await? {
             Looked::File(name, forms) => (name, forms),
             other => {
@@ -186,7 +200,7 @@ impl Files {
                 });
             }
         };
-        if let Some((resource, _)) = kept.filter(|(resource, _)| resource.is_of(&forms)) {
+        if let Some(resource) = kept.filter(|resource| resource.is_of(&forms)) {
             self.cache.is_fresh(path, now);
             return Ok(Found::File(resource));
         }
@@ -253,11 +267,7 @@ impl Files {
 
     /// Goes to the directory to which the root's path leads now, where somebody has put another one
     /// there. Without any there the old one serves on.
-    async fn follow_root(&self, now: Instant) -> Result<(), Error> {
-        if now.saturating_duration_since(self.root_checked.get()) < ROOT_TIME {
-            return Ok(());
-        }
-        self.root_checked.set(now);
+    async fn follow_root(&self) -> Result<(), Error> {
         let opened = match Root::open(&self.conf.path, May::NotWait) {
             Err(Errno::AGAIN | Errno::INVAL) => {
                 let path = self.conf.path.clone();

@@ -126,7 +126,8 @@ async fn respond(
     if exchange.is_upgrading() {
         return response;
     }
-    let closes = response.headers().contains_key(header::CONNECTION);
+    // There are few, and to look at each of them costs less than a lookup.
+    let closes = response.headers().keys().any(|name| *name == header::CONNECTION);
     let whole = closes || exchange.leftover.take().discard().await;
     // DRAIN: every response from the signal on says that its connection ends.
     if !whole || worker.context.lifecycle.draining().is_some() {

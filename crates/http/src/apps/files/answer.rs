@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::codings::BESIDE;
-use super::conditions::Verdict;
+use super::conditions::{self, Verdict};
 use super::ranges::{Ranges, ranges};
 use super::resource::{Form, Resource};
 use crate::accept_encoding::{Coding, Wishes};
@@ -30,6 +30,9 @@ pub(super) fn answer(
             None => return Err(not_acceptable()),
         },
     };
+    if conditions::are_none(headers) {
+        return Ok(whole(form));
+    }
     match form.validators().judge(headers) {
         Verdict::Go => {}
         Verdict::NotModified => return Ok(not_modified(form)),

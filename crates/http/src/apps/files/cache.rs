@@ -3,6 +3,8 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
+
 use super::resource::Resource;
 
 /// What nobody has asked for in this time is given up, so that files which were deleted are not kept
@@ -25,7 +27,7 @@ pub(super) struct Cache(Rc<RefCell<Kept>>);
 #[derive(Debug)]
 struct Kept {
     limits: Limits,
-    entries: HashMap<Rc<[u8]>, Entry>,
+    entries: HashMap<Rc<[u8]>, Entry, RandomState>,
     /// The paths again: the next to go is in front, unless it was used meanwhile.
     order: VecDeque<Rc<[u8]>>,
     bytes: u64,
@@ -44,7 +46,7 @@ impl Cache {
     pub(super) fn new(limits: Limits) -> Self {
         let kept = Kept {
             limits,
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             order: VecDeque::new(),
             bytes: 0,
             swept: false,

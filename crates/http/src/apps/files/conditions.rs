@@ -24,6 +24,21 @@ pub(super) struct Validators<'a> {
     pub(super) last_modified: Option<SystemTime>,
 }
 
+/// Whether a request asks for the whole, whatever it has: no condition and no range. One look at each header costs
+/// less than to look for each of these.
+pub(super) fn are_none(headers: &HeaderMap) -> bool {
+    !headers.keys().any(|name| {
+        matches!(
+            *name,
+            header::IF_MATCH
+                | header::IF_NONE_MATCH
+                | header::IF_MODIFIED_SINCE
+                | header::IF_UNMODIFIED_SINCE
+                | header::RANGE
+        )
+    })
+}
+
 impl Validators<'_> {
     /// Asks the conditions of a `GET` or `HEAD` in the order of RFC 9110 13.2.2. `If-Range` is for
     /// [`is_whole_wanted`](Self::is_whole_wanted).
