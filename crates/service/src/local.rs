@@ -1,21 +1,27 @@
 use std::cell::Cell;
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::task::coop::poll_proceed;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::stream::poll_call;
 
 /// So many writes in a row that were not held up, and the kernel is not asked about room any more.
 const SMOOTH: u8 = 32;
+/// How often one looks for room of which one cannot hear.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A Unix stream socket on the runtime of the thread that made it.
 ///
@@ -29,11 +35,58 @@ pub struct LocalStream {
     output: Cell<Option<Box<Output>>>,
 }
 
-/// The socket once more, to hear of room.
+/// What there is while writes are held up.
 struct Output {
-    room: Sender,
+    room: Room,
     /// Writes that were not held up, one after the other.
     smooth: u8,
+}
+
+/// How one learns of room.
+enum Room {
+    /// By the socket once more, at which the runtime listens.
+    Heard(Sender),
+    /// By looking from time to time: the process has no descriptor left for that.
+    Looked(Pin<Box<Sleep>>),
+}
+
+impl Room {
+    /// `socket`: the socket once more.
+    fn of(socket: io::Result<OwnedFd>) -> io::Result<Self> {
+        match socket {
+            Ok(socket) => Ok(Self::Heard(Sender::from_owned_fd_unchecked(socket)?)),
+            Err(error) if is_scarcity(&error) => Ok(Self::Looked(Box::pin(sleep(LOOK)))),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Heard(room) => room.poll_write_ready(cx),
+            Self::Looked(sleep) => {
+                ready!(sleep.as_mut().poll(cx));
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    fn try_io<R>(&mut self, output: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        match self {
+            Self::Heard(room) => room.try_io(output),
+            Self::Looked(sleep) => {
+                let written = output();
+                if is_held_up(&written) {
+                    sleep.as_mut().reset(Instant::now() + LOOK);
+                }
+                written
+            }
+        }
+    }
+}
+
+/// Whether descriptors have run out.
+fn is_scarcity(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 impl LocalStream {
@@ -65,14 +118,14 @@ impl LocalStream {
 
     /// Waits for room, if the last write found none.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(held) = self.output.take() else {
+        let Some(mut held) = self.output.take() else {
             // Who writes on and on lets others have their turn, as with any other socket.
             return poll_proceed(cx).map(|turn| {
                 turn.made_progress();
                 Ok(())
             });
         };
-        let ready = held.room.poll_write_ready(cx);
+        let ready = held.room.poll_ready(cx);
         self.output.set(Some(held));
         ready
     }
@@ -98,7 +151,7 @@ impl LocalStream {
         let Some(mut held) = self.output.take() else {
             let written = output(self.as_fd());
             if is_held_up(&written) {
-                let room = Sender::from_owned_fd_unchecked(self.as_fd().try_clone_to_owned()?)?;
+                let room = Room::of(self.as_fd().try_clone_to_owned())?;
                 self.output.set(Some(Box::new(Output { room, smooth: 0 })));
             }
             return written;
@@ -254,11 +307,29 @@ mod tests {
 
     #[test]
     fn who_is_held_up_hears_of_room() {
+        all_goes_out(|_| {});
+    }
+
+    #[test]
+    fn without_another_descriptor_one_looks_for_room() {
+        all_goes_out(|ours| {
+            for errno in [Errno::NFILE, Errno::MFILE] {
+                let room = Room::of(Err(errno.into())).unwrap();
+                assert!(matches!(room, Room::Looked(_)));
+                ours.output.set(Some(Box::new(Output { room, smooth: 0 })));
+            }
+        });
+        assert!(Room::of(Err(Errno::BADF.into())).is_err());
+    }
+
+    /// `change`: what is done once the socket is full.
+    fn all_goes_out(change: impl FnOnce(&LocalStream)) {
         const LENGTH: usize = 8 << 20;
         runtime().block_on(async {
             let (mut ours, mut theirs) = pair().unwrap();
             while ours.try_write(&[1; 4096]).is_ok() {}
             assert!(is_watched(&ours), "the runtime is asked about room");
+            change(&ours);
             let peer = std::thread::spawn(move || {
                 let mut all = Vec::new();
                 theirs.read_to_end(&mut all).unwrap();
