@@ -3,8 +3,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use brim_service::Transport;
-use bytes::{Buf, Bytes};
+use brim_service::{Transport, put_held};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 
@@ -111,12 +111,8 @@ impl AsyncRead for Io {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        if this.rest.is_empty() {
+        if !put_held(&mut this.rest, buffer) {
             ready!(Pin::new(&mut this.transport).poll_read(cx, buffer))?;
-        } else {
-            let count = this.rest.len().min(buffer.remaining());
-            buffer.put_slice(this.rest.get(..count).unwrap_or_default());
-            this.rest.advance(count);
         }
         match buffer.filled().get(before..) {
             Some(bytes) if !bytes.is_empty() => this.clock.read(bytes),

@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use brim_service::Transport;
-use bytes::{Buf, Bytes};
+use brim_service::{Transport, put_held};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::meter::Meter;
@@ -47,12 +47,8 @@ impl AsyncRead for Io {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        if this.rest.is_empty() {
+        if !put_held(&mut this.rest, buffer) {
             ready!(Pin::new(&mut this.transport).poll_read(cx, buffer))?;
-        } else {
-            let count = this.rest.len().min(buffer.remaining());
-            buffer.put_slice(this.rest.get(..count).unwrap_or_default());
-            this.rest.advance(count);
         }
         let bytes = buffer.filled().get(before..).unwrap_or_default();
         if !this.meter.read(bytes, Instant::now()) {
