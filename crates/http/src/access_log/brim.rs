@@ -58,14 +58,20 @@ fn text(out: &mut Vec<u8>, text: Option<&str>) {
 
 /// A field: what is absent or empty is a dash; every byte that is not printable, and `%`, is
 /// escaped.
+#[inline]
 fn field(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes {
-        None | Some([]) => return out.extend_from_slice(b"- "),
-        // Without an early end: so the compiler looks at many bytes at once.
-        Some(bytes) if bytes.iter().fold(true, |plain, byte| plain & is_plain(*byte)) => {
-            out.extend_from_slice(bytes);
-        }
-        Some(bytes) => escape(out, bytes),
+        // Most fields of most lines.
+        None | Some([]) => out.extend_from_slice(b"- "),
+        Some(bytes) => visible(out, bytes),
+    }
+}
+
+fn visible(out: &mut Vec<u8>, bytes: &[u8]) {
+    // Without an early end: so the compiler looks at many bytes at once.
+    match bytes.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
+        true => out.extend_from_slice(bytes),
+        false => escape(out, bytes),
     }
     out.push(b' ');
 }
