@@ -129,7 +129,6 @@ fn start_with(identity: Identity, journal: Journal) -> io::Result<(LogHandle, Jo
         finish: finish.clone(),
         dropped_lines: dropped_lines.clone(),
         identity,
-        line: Vec::new(),
     };
     let thread = std::thread::Builder::new().name("log".to_owned()).spawn(|| writer.run())?;
     let waker = Waker { thread: thread.thread().clone(), pending };
@@ -148,7 +147,6 @@ struct Writer {
     finish: Arc<AtomicBool>,
     dropped_lines: Arc<AtomicU64>,
     identity: Identity,
-    line: Vec<u8>,
 }
 
 impl Writer {
@@ -187,8 +185,10 @@ impl Writer {
         }
         self.access.flush(&self.dropped_lines);
         for source in &mut self.sources {
-            while self.access.has_room(&self.journal) && source.pop(&mut self.line) {
-                self.access.take(&self.line, &mut self.journal);
+            while self.access.has_room(&self.journal)
+                && let Some(line) = source.pop()
+            {
+                self.access.take(line, &mut self.journal);
             }
         }
         self.access.flush(&self.dropped_lines);
