@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 
 use super::line::Line;
 use crate::txn::Txn;
@@ -16,7 +16,10 @@ pub(crate) fn write(line: &Line<'_>, stamp: &str, out: &mut Vec<u8>) {
     field(out, exchange.shown.auth_token.as_ref().map(HeaderValue::as_bytes));
     text(out, said.remote_user.as_deref());
     clean(out, Some(stamp.as_bytes()));
-    text(out, line.method());
+    match exchange.method.as_ref() {
+        Some(&Method::GET) => clean(out, Some(b"GET")),
+        method => text(out, method.map(Method::as_str)),
+    }
     field(out, line.decoded_target().as_deref());
     clean(out, line.protocol().map(str::as_bytes));
     number(out, u64::from(line.status));
