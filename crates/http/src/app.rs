@@ -50,6 +50,13 @@ pub trait App: Sized + 'static {
     /// Makes the app of one worker.
     fn new(name: &str, conf: Arc<Self::Conf>, context: &AppContext) -> Self;
 
+    /// Answers a request for which nobody has to wait, before [`App::call`] is tried: that spares its future.
+    /// `None` where it is not such a request, and then nothing has happened.
+    fn call_at_once(&self, request: &Request) -> Option<Result<Response, Error>> {
+        let _ = request;
+        None
+    }
+
     /// Answers a request, or passes it on: `next.call(request).await`.
     fn call(&self, request: Request, next: Next) -> impl Future<Output = Result<Response, Error>>;
 }

@@ -83,6 +83,9 @@ impl Next {
             if chain.own_bodies {
                 request.limit_body(link.body_limit.unwrap_or(chain.limit), link.body_timeout);
             }
+            if let Some(answer) = link.app.call_at_once(&request) {
+                return answer;
+            }
             let next = Self { chain: chain.clone(), position };
             return link.app.call(request, next).await;
         }

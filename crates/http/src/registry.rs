@@ -73,6 +73,8 @@ pub(crate) trait BuiltApp {
     /// It, if it takes socket messages.
     fn handler(&self) -> Option<Rc<Handler>>;
 
+    fn call_at_once(&self, request: &Request) -> Option<Result<Response, Error>>;
+
     fn call<'a>(
         &'a self,
         request: Request,
@@ -110,6 +112,10 @@ impl<A: App> BuiltApp for Built<A> {
     fn handler(&self) -> Option<Rc<Handler>> {
         let app: &dyn Any = &self.0;
         app.downcast_ref::<Handler>().cloned().map(Rc::new)
+    }
+
+    fn call_at_once(&self, request: &Request) -> Option<Result<Response, Error>> {
+        self.0.call_at_once(request)
     }
 
     fn call<'a>(

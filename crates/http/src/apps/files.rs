@@ -108,11 +108,22 @@ impl App for Files {
         }
     }
 
+    /// Answers with what is kept.
+    fn call_at_once(&self, request: &Request) -> Option<Result<Response, Error>> {
+        let now = request.exchange().start;
+        if !is_read(request) || self.has_to_follow_root(now) {
+            return None;
+        }
+        let Target::Path(path) = self.target(request) else { return None };
+        let file = self.kept(path, now)?;
+        self.counters.requests.incr();
+        Some(self.send(&file, request))
+    }
+
     async fn call(&self, request: Request, next: Next) -> Result<Response, Error> {
         let conf = &*self.conf;
-        let path = request.path_bytes();
-        let target = Target::of(path, request.rest_bytes(), &conf.prefix, conf.hidden);
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let target = self.target(&request);
+        let reads = is_read(&request);
         let passes = conf.missing == Missing::Pass;
         if target == Target::Elsewhere || (passes && !reads) {
             return next.call(request).await;
@@ -154,7 +165,16 @@ impl App for Files {
     }
 }
 
+fn is_read(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
 impl Files {
+    fn target<'a>(&self, request: &'a Request) -> Target<'a> {
+        let Conf { prefix, hidden, .. } = &*self.conf;
+        Target::of(request.path_bytes(), request.rest_bytes(), prefix, *hidden)
+    }
+
     fn send(&self, file: &Resource, request: &Request) -> Result<Response, Error> {
         let method = request.method();
         let response = answer::answer(file, method, request.headers(), self.conf.range_limit)?;
@@ -165,30 +185,29 @@ impl Files {
         Ok(response)
     }
 
-    /// Looks for what a path leads to: among what is kept, then below the root.
-    async fn find(&self, path: &[u8], now: Instant) -> Result<Found, Error> {
-        if now.saturating_duration_since(self.root_checked.get()) >= ROOT_TIME {
-            self.root_checked.set(now);
-            Box::pin(self.follow_root()).await?;
-        }
-        let kept = self.cache.get(path);
-        if let Some((resource, checked)) = &kept
-            && now.saturating_duration_since(*checked) < self.conf.cache_time
-        {
+    /// What a path leads to, where that is kept and need not be looked at.
+    fn kept(&self, path: &[u8], now: Instant) -> Option<Rc<Resource>> {
+        let (file, checked) = self.cache.get(path)?;
+        let is_fresh = now.saturating_duration_since(checked) < self.conf.cache_time;
+        is_fresh.then(|| {
             self.counters.cache_hits.incr();
-            return Ok(Found::File(resource.clone()));
-        }
-        // Boxed: most requests have no use for the room that it takes.
-        Box::pin(self.find_on_disk(path, now, kept.map(|(resource, _)| resource))).await
+            file
+        })
     }
 
-    /// Looks for what a path leads to below the root. `kept`: what it has led to before.
-    async fn find_on_disk(
-        &self,
-        path: &[u8],
-        now: Instant,
-        kept: Option<Rc<Resource>>,
-    ) -> Result<Found, Error> {
+    fn has_to_follow_root(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.root_checked.get()) >= ROOT_TIME
+    }
+
+    /// Looks for what a path leads to: among what is kept, then below the root.
+    async fn find(&self, path: &[u8], now: Instant) -> Result<Found, Error> {
+        if self.has_to_follow_root(now) {
+            self.root_checked.set(now);
+            self.follow_root().await?;
+        }
+        if let Some(file) = self.kept(path, now) {
+            return Ok(Found::File(file));
+        }
         let (name, forms) = match self.look(path).await? {
             Looked::File(name, forms) => (name, forms),
             other => {
@@ -200,6 +219,7 @@ impl Files {
                 });
             }
         };
+        let kept = self.cache.get(path).map(|(resource, _)| resource);
         if let Some(resource) = kept.filter(|resource| resource.is_of(&forms)) {
             self.cache.is_fresh(path, now);
             return Ok(Found::File(resource));
