@@ -136,7 +136,7 @@ impl Proxy {
                 self.counters.retries.incr();
             }
             match self.attempt(&upstream, &outgoing, now).await {
-                Ok(response) => return Ok(response),
+                Ok(lease) => return download::response(lease, &outgoing, &self.counters),
                 Err(Broken { error, again: false }) => return Err(error),
                 Err(Broken { error, again: true }) => {
                     let cause = &error as &dyn std::error::Error;
@@ -153,14 +153,14 @@ impl Proxy {
         Err(last.unwrap_or(Error::Panic))
     }
 
-    /// One upstream's answer. A kept connection that turns out to be dead is the upstream's right
-    /// and no failure: then it gets a fresh one.
+    /// A connection to an upstream, with the head of its answer. A kept one that turns out to be dead
+    /// is the upstream's right and no failure: then it gets a fresh one.
     async fn attempt(
         &self,
         upstream: &Rc<Upstream>,
         outgoing: &Outgoing,
         now: Instant,
-    ) -> Result<Response, Broken> {
+    ) -> Result<Lease, Broken> {
         let upload = &outgoing.upload;
         let mut kept = true;
         loop {
@@ -171,11 +171,10 @@ impl Proxy {
             };
             let fresh = lease.is_fresh();
             match lease.exchange(outgoing, now).await {
-                Ok(head) => {
+                Ok(()) => {
                     upstream.succeeded();
                     outgoing.exchange.log_info(upstream.note());
-                    return download::response(lease, head, outgoing, &self.counters)
-                        .map_err(|error| Broken { error, again: false });
+                    return Ok(lease);
                 }
                 Err(lease::Lost { failure, sent }) => {
                     drop(lease);

@@ -17,7 +17,6 @@ use super::decoder;
 use super::head::Outgoing;
 use super::lease::Lease;
 use super::link::Link;
-use super::response::Head;
 use super::timer::Timer;
 use super::tunnel;
 use super::upload::Upload;
@@ -62,11 +61,11 @@ impl Drop for Task {
 /// What the client gets of an upstream's response.
 pub(super) fn response(
     mut lease: Lease,
-    head: Head,
     outgoing: &Outgoing,
     counters: &Rc<Counters>,
 ) -> Result<Response, Error> {
-    let Head { mut parts, .. } = head;
+    let head = lease.link().take_head();
+    let mut parts = head.map_err(|failure| lease.upstream().error(failure))?;
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         upgrade(lease, &outgoing.exchange, counters);
         return Ok(Response::from_parts(parts, ResponseBody::Empty));

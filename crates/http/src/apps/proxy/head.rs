@@ -23,8 +23,8 @@ pub(super) struct Outgoing {
     request: Request,
     pub(super) exchange: Rc<Exchange>,
     pub(super) upload: Upload,
-    /// The target, where it is not as it came.
-    target: Option<Uri>,
+    /// The target, where it is not as it came. Boxed: it seldom is, and would be moved about with the rest.
+    target: Option<Box<Uri>>,
     /// Headers that the client's `Connection` names.
     listed: Vec<HeaderName>,
     /// The protocol to which the client wants to switch, and may.
@@ -61,7 +61,7 @@ impl Outgoing {
     /// Writes the head for one upstream.
     pub(super) fn write(&self, conf: &Conf, spec: &Spec, to: &mut Vec<u8>) -> Framing {
         let head = self.request.parts();
-        let target = self.target.as_ref().unwrap_or(&head.uri);
+        let target = self.target.as_deref().unwrap_or(&head.uri);
         let target = target.path_and_query().map_or("/", PathAndQuery::as_str);
         let mut lines = Lines::begin(to, &head.method, target);
         // Admission has seen to it that this is one, and the target's where that has one.
@@ -205,7 +205,7 @@ fn frame(upload: &Upload, method: &Method, lines: &mut Lines<'_>) -> Framing {
 }
 
 /// The target in origin-form, or the asterisk, without dot segments; `None` where it came so.
-fn target(request: &Request, strip_prefix: bool) -> Result<Option<Uri>, Error> {
+fn target(request: &Request, strip_prefix: bool) -> Result<Option<Box<Uri>>, Error> {
     let uri = request.uri();
     let strips = strip_prefix && request.route().is_some();
     let path = if strips { request.forward_rest() } else { request.forward_path() };
@@ -222,7 +222,7 @@ fn target(request: &Request, strip_prefix: bool) -> Result<Option<Uri>, Error> {
         target.push('?');
         target.push_str(query);
     }
-    target.parse().map(Some).map_err(|_| bad("the target is malformed"))
+    target.parse().map(|target| Some(Box::new(target))).map_err(|_| bad("the target is malformed"))
 }
 
 fn bad(reason: &'static str) -> Error {

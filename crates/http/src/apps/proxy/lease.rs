@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::head::Outgoing;
 use super::link::Link;
-use super::response::Head;
 use super::upstream::{Busy, Upstream};
 use crate::error::{Error, UpstreamFailure};
 
@@ -74,12 +73,8 @@ impl Lease {
         &self.busy.0
     }
 
-    /// Sends a request and waits for the head of the response.
-    pub(super) async fn exchange(
-        &mut self,
-        outgoing: &Outgoing,
-        now: Instant,
-    ) -> Result<Head, Lost> {
+    /// Sends a request and waits for the head of the response, which stays with the link.
+    pub(super) async fn exchange(&mut self, outgoing: &Outgoing, now: Instant) -> Result<(), Lost> {
         let conf = self.busy.0.conf();
         let (link, time) = (&mut *self.link, conf.response_timeout);
         let (upload, asked) = (&outgoing.upload, outgoing.asked());
@@ -114,7 +109,7 @@ impl Lease {
     /// takes it asks.
     pub(super) fn give_back(mut self) {
         if self.link.is_reusable() {
-            self.link.rest(Instant::now());
+            self.link.rest(Instant::now() + self.busy.0.conf().keepalive_timeout);
             self.busy.0.keep(self.link);
         }
     }

@@ -30,6 +30,7 @@ impl<'a> Lines<'a> {
         self.value(value.as_bytes());
     }
 
+    #[inline]
     fn value(&mut self, value: &[u8]) {
         self.0.extend_from_slice(value);
         self.0.extend_from_slice(b"\r\n");

@@ -1,13 +1,14 @@
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use http::response::Parts;
 use tokio::io::AsyncReadExt;
 
 use super::decoder::{Decoder, Piece};
-use super::response::{self, Asked, Head, Progress};
+use super::response::{self, Asked, Progress};
 use super::sending::{Framing, Sending, Stopped};
 use super::timer::Timer;
 use super::upload::Upload;
@@ -31,12 +32,15 @@ pub(super) struct Link {
     /// How much is read next.
     piece: usize,
     heads: Progress,
+    /// A head that was read: it stays here until it is passed on.
+    head: Option<Parts>,
     head_limit: usize,
     body: Decoder,
     /// The response allows another request.
     keeps: bool,
     pub(super) timer: Timer,
-    idle_since: Instant,
+    /// When it is too old for another request.
+    keep_until: Instant,
     fresh: bool,
 }
 
@@ -51,11 +55,12 @@ impl Link {
             input: BytesMut::new(),
             piece: PIECE,
             heads: Progress::default(),
+            head: None,
             head_limit: conf.head_limit,
             body: Decoder::Length(0),
             keeps: true,
             timer: Timer::new(conf.response_timeout),
-            idle_since: Instant::now(),
+            keep_until: Instant::now(),
             fresh: true,
         }))
     }
@@ -64,16 +69,17 @@ impl Link {
         self.fresh
     }
 
-    pub(super) fn idle_for(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.idle_since)
+    /// Whether it has rested for too long.
+    pub(super) fn is_old(&self, now: Instant) -> bool {
+        now >= self.keep_until
     }
 
-    /// From now on nobody uses it.
-    pub(super) fn rest(&mut self, now: Instant) {
+    /// From now on nobody uses it, and then nobody may.
+    pub(super) fn rest(&mut self, until: Instant) {
         if std::mem::replace(&mut self.piece, PIECE) > PIECE {
             self.input = BytesMut::new();
         }
-        self.idle_since = now;
+        self.keep_until = until;
         self.fresh = false;
     }
 
@@ -122,12 +128,12 @@ impl Link {
         matches!(self.stopped, Some(Stopped::Body))
     }
 
-    /// The head of the response.
+    /// Waits for the head of the response.
     pub(super) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         asked: Asked<'_>,
-    ) -> Poll<Result<Head, UpstreamFailure>> {
+    ) -> Poll<Result<(), UpstreamFailure>> {
         loop {
             if ready!(self.poll_read(cx))? == 0 {
                 return Poll::Ready(Err(UpstreamFailure::Lost(match self.stopped.take() {
@@ -138,10 +144,16 @@ impl Link {
             let head = response::take(&mut self.input, &mut self.heads, self.head_limit, asked);
             if let Some(head) = head.map_err(UpstreamFailure::Strange)? {
                 self.keeps = head.keeps;
-                self.body = head.body.clone();
-                return Poll::Ready(Ok(head));
+                self.body = head.body;
+                self.head = Some(head.parts);
+                return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// The head of the response, which has to be there.
+    pub(super) fn take_head(&mut self) -> Result<Parts, UpstreamFailure> {
+        self.head.take().ok_or(UpstreamFailure::CutOff)
     }
 
     /// How many bytes of the body are still to come, where that was said.

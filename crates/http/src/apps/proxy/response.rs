@@ -1,12 +1,13 @@
 //! Heads of responses: what they say of themselves, and what of it goes on.
 
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use httparse::{ParserConfig, Status};
-use memchr::memchr_iter;
+use memchr::memmem::Finder;
 
 use super::decoder::Decoder;
 use super::head::is_of_one_hop;
@@ -83,12 +84,13 @@ pub(super) fn take(
 
 /// Where a head ends: behind the first empty line.
 fn end(input: &[u8], searched: usize) -> Option<usize> {
+    static CRLF: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\r\n"));
+    static LF: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\n"));
     let rest = input.get(searched..)?;
-    memchr_iter(b'\n', rest).find_map(|at| match rest.get(at + 1..)? {
-        [b'\n', ..] => Some(searched + at + 2),
-        [b'\r', b'\n', ..] => Some(searched + at + 3),
-        _ => None,
-    })
+    let crlf = CRLF.find(rest);
+    let before = crlf.and_then(|at| rest.get(..=at)).unwrap_or(rest);
+    let end = LF.find(before).map(|at| at + 2).or(crlf.map(|at| at + 3))?;
+    Some(searched + end)
 }
 
 /// Understands a whole head; `None` for one that is only informational.

@@ -110,11 +110,7 @@ async fn sweep(pool: Weak<Pool>) {
         let Some(pool) = pool.upgrade() else { return };
         let now = Instant::now();
         for upstream in &pool.upstreams {
-            let keepalive = upstream.conf.keepalive_timeout;
-            upstream
-                .idle
-                .borrow_mut()
-                .retain_mut(|link| link.idle_for(now) < keepalive && link.is_usable());
+            upstream.idle.borrow_mut().retain_mut(|link| !link.is_old(now) && link.is_usable());
         }
     }
 }
@@ -186,7 +182,7 @@ impl Upstream {
         let mut idle = self.idle.borrow_mut();
         loop {
             let mut link = idle.pop()?;
-            if link.idle_for(now) >= self.conf.keepalive_timeout {
+            if link.is_old(now) {
                 // Those below are older still.
                 idle.clear();
                 return None;
