@@ -26,4 +26,4 @@ pub mod websocket;
 pub mod zmtp;
 
 pub use error::{Found, MessageError};
-pub use sender::{SENDER_BYTES, Sender};
+pub use sender::{OwnedSender, SENDER_BYTES, Sender};

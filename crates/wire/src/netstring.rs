@@ -58,9 +58,14 @@ impl Open {
         Self { start }
     }
 
+    /// Where the bytes begin.
+    pub(crate) fn content(&self) -> usize {
+        self.start + FREE.len()
+    }
+
     /// Writes the length of what was appended since, and the byte that closes it.
     pub(crate) fn close(self, out: &mut Vec<u8>, close: u8) {
-        let content = self.start + FREE.len();
+        let content = self.content();
         let mut buffer = itoa::Buffer::new();
         let digits = buffer.format(out.len().saturating_sub(content)).as_bytes();
         out.push(close);

@@ -43,6 +43,23 @@ impl<'a> Sender<'a> {
     }
 }
 
+/// A [`Sender`] that borrows from nobody: checked once, for many messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedSender(Box<str>);
+
+impl OwnedSender {
+    /// The id.
+    pub fn as_sender(&self) -> Sender<'_> {
+        Sender(&self.0)
+    }
+}
+
+impl From<Sender<'_>> for OwnedSender {
+    fn from(sender: Sender<'_>) -> Self {
+        Self(sender.0.into())
+    }
+}
+
 impl fmt::Debug for Sender<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -72,6 +72,12 @@ impl<'a> Fields<'a> {
         self.bytes(usize::try_from(length).unwrap_or(usize::MAX), expected)
     }
 
+    /// Goes on where `rest` begins, which is the end of what there is.
+    pub(super) fn skip_to(&mut self, rest: &'a [u8]) {
+        self.at += self.bytes.len() - rest.len();
+        self.bytes = rest;
+    }
+
     /// `count` bytes that mean nothing.
     pub(super) fn zeros(&mut self, count: usize) -> Result<(), LinkError> {
         for _ in 0..count {

@@ -173,9 +173,14 @@ impl<'a> Headers<'a> {
         self.count == 0
     }
 
+    /// All of them as they stand there: the same bytes are the same headers.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Names and values, one after the other.
     pub fn iter(&self) -> HeadersIter<'a> {
-        HeadersIter { fields: Fields::new(self.bytes, 0) }
+        HeadersIter { bytes: self.bytes }
     }
 
     /// Reads the last part of a head.
@@ -185,8 +190,14 @@ impl<'a> Headers<'a> {
             return Err(LinkError::TooManyHeaders { count: usize::from(count), limit });
         }
         let bytes = fields.rest();
-        for _ in 0..count {
-            read_header(fields)?;
+        let mut headers = HeadersIter { bytes };
+        if headers.by_ref().take(usize::from(count)).count() == usize::from(count) {
+            fields.skip_to(headers.bytes);
+        } else {
+            // Again, to see what is wrong, and where.
+            for _ in 0..count {
+                read_header(fields)?;
+            }
         }
         Ok(Self { bytes, count })
     }
@@ -225,14 +236,19 @@ fn read_header<'a>(fields: &mut Fields<'a>) -> Result<(&'a [u8], &'a [u8]), Link
 /// Walks through [`Headers`].
 #[derive(Clone, Debug)]
 pub struct HeadersIter<'a> {
-    fields: Fields<'a>,
+    bytes: &'a [u8],
 }
 
 impl<'a> Iterator for HeadersIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        // Checked before: the only failure here is the end.
-        read_header(&mut self.fields).ok()
+        let (length, rest) = self.bytes.split_first_chunk()?;
+        let (name, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (value, rest) = rest.split_at_checked(length)?;
+        self.bytes = rest;
+        Some((name, value))
     }
 }

@@ -1,3 +1,5 @@
+use memchr::memchr;
+
 use super::json;
 use super::key::Key;
 use crate::netstring::{self, Open};
@@ -36,7 +38,6 @@ pub struct RequestWriter<'b> {
     out: &'b mut Vec<u8>,
     encoding: Encoding,
     block: Open,
-    is_empty: bool,
 }
 
 impl<'b> RequestWriter<'b> {
@@ -49,25 +50,18 @@ impl<'b> RequestWriter<'b> {
         append_path(out, envelope.path);
         out.push(b' ');
         let block = Open::begin(out);
-        if encoding == Encoding::Json {
-            out.push(b'{');
-        }
-        Self { out, encoding, block, is_empty: true }
+        Self { out, encoding, block }
     }
 
     /// Writes a key of the server's.
     pub fn key(&mut self, key: Key, value: &[u8]) {
-        let key = key.as_str().as_bytes();
         match self.encoding {
             Encoding::Json => {
-                self.comma();
-                self.out.push(b'"');
-                self.out.extend_from_slice(key);
-                self.out.extend_from_slice(b"\":");
-                json::append_string(self.out, value);
+                self.out.extend_from_slice(key.json().as_bytes());
+                json::append_rest(self.out, value);
             }
             Encoding::Tnetstring => {
-                netstring::append(self.out, key);
+                netstring::append(self.out, key.as_str().as_bytes());
                 netstring::append(self.out, value);
             }
         }
@@ -86,24 +80,33 @@ impl<'b> RequestWriter<'b> {
     where
         I: Iterator<Item = (&'h [u8], &'h [u8])> + Clone,
     {
-        if !may_repeat(headers.clone()) {
-            headers.for_each(|(name, value)| {
-                self.name(name);
-                self.string(value);
-            });
-            return;
-        }
+        let start = self.out.len();
+        let mut seen = Seen::default();
         for (index, (name, value)) in headers.clone().enumerate() {
-            let same = |(other, _): &(&[u8], &[u8])| other.eq_ignore_ascii_case(name);
+            if seen.perhaps(name) && headers.clone().take(index).any(|known| is_same(known.0, name))
+            {
+                self.out.truncate(start);
+                return self.grouped(headers);
+            }
+            self.header(name, value);
+        }
+    }
+
+    /// The same where a name repeats.
+    fn grouped<'h, I>(&mut self, headers: I)
+    where
+        I: Iterator<Item = (&'h [u8], &'h [u8])> + Clone,
+    {
+        for (index, (name, value)) in headers.clone().enumerate() {
+            let same = |(other, _): &(&[u8], &[u8])| is_same(other, name);
             if headers.clone().take(index).any(|header| same(&header)) {
                 continue;
             }
-            self.name(name);
             let mut others = headers.clone().skip(index + 1).filter(same).peekable();
             if others.peek().is_none() {
-                self.string(value);
+                self.header(name, value);
             } else {
-                self.list(std::iter::once((name, value)).chain(others));
+                self.list(name, std::iter::once((name, value)).chain(others));
             }
         }
     }
@@ -124,6 +127,11 @@ impl<'b> RequestWriter<'b> {
     fn close(self) -> &'b mut Vec<u8> {
         let kind = match self.encoding {
             Encoding::Json => {
+                // Each entry begins with a comma: that of the first one is the object's brace.
+                match self.out.get_mut(self.block.content()) {
+                    Some(comma) => *comma = b'{',
+                    None => self.out.push(b'{'),
+                }
                 self.out.push(b'}');
                 b','
             }
@@ -133,41 +141,22 @@ impl<'b> RequestWriter<'b> {
         self.out
     }
 
-    fn comma(&mut self) {
-        if !self.is_empty {
-            self.out.push(b',');
-        }
-        self.is_empty = false;
-    }
-
-    fn name(&mut self, name: &[u8]) {
+    fn header(&mut self, name: &[u8], value: &[u8]) {
+        self.name(name);
         match self.encoding {
             Encoding::Json => {
-                self.comma();
-                let start = self.out.len();
-                json::append_string(self.out, name);
-                lower_from(self.out, start);
-                self.out.push(b':');
+                self.out.extend_from_slice(b"\":\"");
+                json::append_rest(self.out, value);
             }
-            Encoding::Tnetstring => {
-                let start = self.out.len();
-                netstring::append(self.out, name);
-                lower_from(self.out, start);
-            }
-        }
-    }
-
-    fn string(&mut self, value: &[u8]) {
-        match self.encoding {
-            Encoding::Json => json::append_string(self.out, value),
             Encoding::Tnetstring => netstring::append(self.out, value),
         }
     }
 
-    fn list<'h>(&mut self, values: impl Iterator<Item = (&'h [u8], &'h [u8])>) {
+    fn list<'h>(&mut self, name: &[u8], values: impl Iterator<Item = (&'h [u8], &'h [u8])>) {
+        self.name(name);
         match self.encoding {
             Encoding::Json => {
-                self.out.push(b'[');
+                self.out.extend_from_slice(b"\":[");
                 for (index, (_, value)) in values.enumerate() {
                     if index > 0 {
                         self.out.push(b',');
@@ -183,9 +172,28 @@ impl<'b> RequestWriter<'b> {
             }
         }
     }
+
+    /// Without what ends it in JSON.
+    fn name(&mut self, name: &[u8]) {
+        match self.encoding {
+            Encoding::Json => {
+                self.out.extend_from_slice(b",\"");
+                json::append_name(self.out, name);
+            }
+            Encoding::Tnetstring => {
+                let start = self.out.len();
+                netstring::append(self.out, name);
+                let written = self.out.get_mut(start..).unwrap_or_default();
+                written.make_ascii_lowercase();
+            }
+        }
+    }
 }
 
 fn append_path(out: &mut Vec<u8>, path: &[u8]) {
+    if memchr(b' ', path).is_none() {
+        return out.extend_from_slice(path);
+    }
     for (index, part) in path.split(|byte| *byte == b' ').enumerate() {
         if index > 0 {
             out.extend_from_slice(b"%20");
@@ -194,16 +202,17 @@ fn append_path(out: &mut Vec<u8>, path: &[u8]) {
     }
 }
 
-fn lower_from(out: &mut [u8], start: usize) {
-    if let Some(written) = out.get_mut(start..) {
-        written.make_ascii_lowercase();
-    }
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.eq_ignore_ascii_case(other)
 }
 
-/// Whether two names may be the same: seldom wrongly yes, never wrongly no.
-fn may_repeat<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> bool {
-    let mut seen = 0_u128;
-    for (name, _) in headers {
+/// Names that have come, as far as that takes little: it is seldom wrong about a new one, never about an old one.
+#[derive(Default)]
+struct Seen(u128);
+
+impl Seen {
+    /// Whether the name may have come before.
+    fn perhaps(&mut self, name: &[u8]) -> bool {
         let byte = |byte: Option<&u8>| u32::from(byte.copied().unwrap_or_default() | 0x20);
         let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
         let middle = name.get(name.len() / 2);
@@ -211,10 +220,8 @@ fn may_repeat<'h>(headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> bool {
             .wrapping_add(byte(name.last()).wrapping_mul(7))
             .wrapping_add(byte(middle).wrapping_mul(61));
         let bit = 1_u128 << (hash % 128);
-        if seen & bit != 0 {
-            return true;
-        }
-        seen |= bit;
+        let known = self.0;
+        self.0 |= bit;
+        known & bit != 0
     }
-    false
 }

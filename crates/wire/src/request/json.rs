@@ -8,41 +8,67 @@ use super::decode::Headers;
 /// Appends bytes as a JSON string; the request's page says how those that are not UTF-8 are written.
 pub(crate) fn append_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
-    if is_plain(bytes) {
-        out.extend_from_slice(bytes);
-    } else {
-        append_escaped(out, bytes);
+    append_rest(out, bytes);
+}
+
+/// The same behind the first quote.
+pub(super) fn append_rest(out: &mut Vec<u8>, bytes: &[u8]) {
+    match has_any(bytes, specials) {
+        false => out.extend_from_slice(bytes),
+        true => append_escaped(out, bytes),
     }
     out.push(b'"');
 }
 
-/// So many bytes are looked at together: a register of every processor that matters.
-const BLOCK: usize = 16;
+/// Appends a name without quotes, in lower case.
+pub(super) fn append_name(out: &mut Vec<u8>, name: &[u8]) {
+    // Most are so already.
+    match has_any(name, |word| specials(word) | capitals(word)) {
+        false => out.extend_from_slice(name),
+        true => append_escaped(out, &name.to_ascii_lowercase()),
+    }
+}
 
-/// Whether bytes are a JSON string as they are.
-fn is_plain(bytes: &[u8]) -> bool {
-    // Blocks overlap rather than leave bytes over.
+/// Eight times the same byte.
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// Whether any byte is marked by `marks`, which says it of eight together: by the top bit of one of them.
+#[inline]
+fn has_any(bytes: &[u8], marks: impl Fn(u64) -> u64) -> bool {
+    let is_marked = |word| marks(word) & each(0x80) != 0;
+    let has_any = |pair: &[u8; 16]| {
+        let pair = u128::from_ne_bytes(*pair);
+        (marks(pair as u64) | marks((pair >> 64) as u64)) & each(0x80) != 0
+    };
+    // Words overlap rather than leave bytes over.
     if let Some(last) = bytes.last_chunk() {
-        return bytes.as_chunks().0.iter().all(is_plain_block) && is_plain_block(last);
+        return bytes.as_chunks().0.iter().any(has_any) || has_any(last);
     }
     if let Some((first, last)) = bytes.first_chunk().zip(bytes.last_chunk()) {
-        let (first, last) = (u64::from_ne_bytes(*first), u64::from_ne_bytes(*last));
-        return is_plain_block(&(u128::from(first) << 64 | u128::from(last)).to_ne_bytes());
+        return is_marked(u64::from_ne_bytes(*first)) || is_marked(u64::from_ne_bytes(*last));
     }
     if let Some((first, last)) = bytes.first_chunk().zip(bytes.last_chunk()) {
         let (first, last) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
-        let both = u128::from(first) << 32 | u128::from(last);
-        return is_plain_block(&(both << 64 | both).to_ne_bytes());
+        return is_marked(u64::from(first) << 32 | u64::from(last));
     }
-    !bytes.iter().any(|byte| is_special(*byte))
+    is_marked(bytes.iter().fold(each(b'0'), |word, byte| word << 8 | u64::from(*byte)))
 }
 
-fn is_plain_block(block: &[u8; BLOCK]) -> bool {
-    !block.iter().fold(false, |any, byte| any | is_special(*byte))
+/// Control characters, `"`, `\`, and what is not ASCII.
+fn specials(word: u64) -> u64 {
+    let equal = |byte| {
+        let differences = word ^ each(byte);
+        differences.wrapping_sub(each(1)) & !differences
+    };
+    let controls = word.wrapping_sub(each(0x20)) & !word;
+    word | controls | equal(b'"') | equal(b'\\')
 }
 
-fn is_special(byte: u8) -> bool {
-    !(0x20..0x80).contains(&byte) | (byte == b'"') | (byte == b'\\')
+/// `A` to `Z`, if all are ASCII.
+fn capitals(word: u64) -> u64 {
+    word.wrapping_add(each(0x80 - b'A')) & !word.wrapping_add(each(0x7f - b'Z'))
 }
 
 fn append_escaped(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -109,6 +109,24 @@ fn json_escapes_what_must_be_and_keeps_text_as_it_is() {
 }
 
 #[test]
+fn names_are_in_lower_case_whatever_they_were() {
+    for length in 1..70 {
+        for at in 0..length {
+            for byte in [b'A', b'Z', b'@', b'['] {
+                let mut name = vec![b'x'; length];
+                name[at] = byte;
+                let mut out = Vec::new();
+                json::append_name(&mut out, &name);
+                assert_eq!(out, name.to_ascii_lowercase());
+            }
+        }
+    }
+    let mut out = Vec::new();
+    json::append_name(&mut out, b"A\"\xe9");
+    assert_eq!(out, b"a\\\"\\u00e9");
+}
+
+#[test]
 fn a_byte_to_escape_is_seen_at_every_place_of_values_of_every_length() {
     for length in 1..70 {
         for at in 0..length {
