@@ -1,12 +1,14 @@
 //! A connection of a front end or a handler: a task reads, and writes when it was held up.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use brim_config::Role;
 use brim_service::{Connection, Current, Stream};
-use tokio::sync::Notify;
 
 use crate::core::{Gone, Key};
 use crate::worker::{GatewayWorker, Shell};
@@ -23,8 +25,32 @@ pub(crate) struct Wired {
     /// It takes nothing more for now.
     is_blocked: Cell<bool>,
     has_ended: Cell<bool>,
-    /// One of the two has changed.
-    changed: Notify,
+    /// The task, while it waits.
+    task: Wake,
+}
+
+/// A task that waits, if it does.
+#[derive(Default)]
+pub(crate) struct Wake(Cell<Option<Waker>>);
+
+impl Wake {
+    pub(crate) fn keep(&self, cx: &Context<'_>) {
+        let known = self.0.take().filter(|task| task.will_wake(cx.waker()));
+        self.0.set(known.or_else(|| Some(cx.waker().clone())));
+    }
+
+    /// Lets it have its turn.
+    pub(crate) fn wake(&self) {
+        if let Some(task) = self.0.take() {
+            task.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Wake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wake")
+    }
 }
 
 thread_local! {
@@ -40,13 +66,13 @@ impl Wired {
     /// The task is to write when it can.
     pub(crate) fn block(&self) {
         self.is_blocked.set(true);
-        self.changed.notify_one();
+        self.task.wake();
     }
 
     /// The task is to close it.
     pub(crate) fn end(&self) {
         self.has_ended.set(true);
-        self.changed.notify_one();
+        self.task.wake();
     }
 }
 
@@ -66,7 +92,7 @@ pub(crate) async fn serve(current: Current<GatewayWorker>, connection: Connectio
         stream,
         is_blocked: Cell::new(false),
         has_ended: Cell::new(false),
-        changed: Notify::new(),
+        task: Wake::default(),
     });
     if let Some(key) = shell.open(role, &wired) {
         run(&shell, key, &wired).await;
@@ -83,30 +109,46 @@ fn may_link(stream: &Stream) -> bool {
 
 async fn run(shell: &Shell, key: Key, wired: &Wired) {
     let mut pending = Vec::new();
+    while poll_fn(|cx| poll(shell, key, wired, &mut pending, cx)).await {
+        // Others have their turn.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Reads, and writes when that was held up; whether there is more.
+fn poll(
+    shell: &Shell,
+    key: Key,
+    wired: &Wired,
+    pending: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<bool> {
     while !wired.has_ended.get() {
-        tokio::select! {
-            readable = wired.stream.readable() => {
-                if readable.is_err() {
-                    return;
-                }
-                match read(shell, key, wired, &mut pending) {
-                    After::Nothing => {}
-                    // Others have their turn.
-                    After::More => tokio::task::yield_now().await,
-                    After::End => return,
-                }
+        if wired.is_blocked.get()
+            && let Poll::Ready(writable) = wired.stream.poll_writable(cx)
+        {
+            if writable.is_err() {
+                return Poll::Ready(false);
             }
-            writable = wired.stream.writable(), if wired.is_blocked.get() => {
-                if writable.is_err() {
-                    return;
-                }
-                wired.is_blocked.set(false);
-                shell.write(key);
-                shell.changed();
-            }
-            () = wired.changed.notified() => {}
+            wired.is_blocked.set(false);
+            shell.write(key);
+            shell.changed();
+            continue;
+        }
+        let Poll::Ready(readable) = wired.stream.poll_readable(cx) else {
+            wired.task.keep(cx);
+            return Poll::Pending;
+        };
+        if readable.is_err() {
+            return Poll::Ready(false);
+        }
+        match read(shell, key, wired, pending) {
+            After::Nothing => {}
+            After::More => return Poll::Ready(true),
+            After::End => return Poll::Ready(false),
         }
     }
+    Poll::Ready(false)
 }
 
 /// What there is to be read after something was.
@@ -228,7 +270,7 @@ mod tests {
             stream,
             is_blocked: Cell::new(false),
             has_ended: Cell::new(false),
-            changed: Notify::new(),
+            task: Wake::default(),
         });
         let key = shell.open(Role::Link, &wired).expect("a link");
         wired.stream.readable().await.expect("something to read");

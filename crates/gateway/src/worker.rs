@@ -1,16 +1,18 @@
 //! The one worker: the core, and the sockets around it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use brim_config::{Address, GatewaySection, Role};
 use brim_service::{Lifecycle, LogLimit, WorkerContext};
+use brim_wire::link::Numbered;
 use tokio::sync::Notify;
 
-use crate::connection::Wired;
+use crate::connection::{Wake, Wired};
 use crate::core::{Core, FileEvent, Key};
 use crate::disk::Disk;
 use crate::plan::GatewayPlan;
@@ -32,11 +34,11 @@ pub(crate) struct GatewayWorker {
 #[derive(Debug)]
 pub(crate) struct Shell {
     pub(crate) core: RefCell<Core>,
-    connections: RefCell<HashMap<Key, Rc<Wired>>>,
+    connections: RefCell<Numbered<Key, Rc<Wired>>>,
     endpoints: RefCell<Vec<(Address, Role)>>,
     drain_timeout: Cell<Duration>,
-    /// There is something to be written.
-    changed: Notify,
+    /// The task that writes, while there is nothing to be written.
+    writer: Wake,
     /// Somebody has connected, or is ready.
     came: Notify,
     disk: Disk,
@@ -89,7 +91,7 @@ impl Shell {
             connections: RefCell::default(),
             endpoints: RefCell::default(),
             drain_timeout: Cell::default(),
-            changed: Notify::new(),
+            writer: Wake::default(),
             came: Notify::new(),
             disk: Disk::default(),
             has_begun: Cell::new(false),
@@ -108,7 +110,7 @@ impl Shell {
         let key = self.core.borrow_mut().open(role, Instant::now())?;
         self.connections.borrow_mut().insert(key, wired.clone());
         self.came.notify_one();
-        self.changed.notify_one();
+        self.changed();
         Some(key)
     }
 
@@ -116,13 +118,13 @@ impl Shell {
     pub(crate) fn close(&self, key: Key) {
         self.connections.borrow_mut().remove(&key);
         self.core.borrow_mut().closed(key, Instant::now());
-        self.changed.notify_one();
+        self.changed();
     }
 
     /// Something came in, or a client's socket takes more: what follows from it is written at the end of this
     /// turn of the loop.
     pub(crate) fn changed(&self) {
-        self.changed.notify_one();
+        self.writer.wake();
     }
 
     /// Has the clocks go faster if somebody is ready who was not.
@@ -165,20 +167,21 @@ impl Shell {
     /// All that came of one turn of the loop leaves in one write for each connection: this task is woken while
     /// others are, and so has its turn after them.
     async fn write_all(self: Rc<Self>) {
-        loop {
-            self.changed.notified().await;
+        poll_fn(|cx| {
             loop {
                 let (listed, orders) = {
                     let mut core = self.core.borrow_mut();
                     (core.take_listed(), core.take_orders())
                 };
                 if listed.is_empty() && orders.is_empty() {
-                    break;
+                    self.writer.keep(cx);
+                    return Poll::Pending;
                 }
                 orders.into_iter().for_each(|order| self.disk.order(&self, order));
                 listed.into_iter().for_each(|key| self.write(key));
             }
-        }
+        })
+        .await
     }
 
     async fn watch_clocks(self: Rc<Self>) {

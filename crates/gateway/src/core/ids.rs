@@ -1,5 +1,6 @@
-use std::collections::HashMap;
 use std::time::SystemTime;
+
+use brim_wire::link::Numbered;
 
 use super::Key;
 
@@ -17,11 +18,11 @@ const PER_MILLISECOND: u64 = 128;
 pub(crate) struct Ids {
     next: u32,
     /// The ids of clients' connections, by link and connection.
-    of_connections: HashMap<(Key, u64), u32>,
+    of_connections: Numbered<(Key, u64), u32>,
     /// The same ids, and what is known of them.
-    kept: HashMap<u32, Kept>,
+    kept: Numbered<u32, Kept>,
     /// The same ids, by link and the exchange whose cancel says that the connection is gone.
-    watched: HashMap<(Key, u64), u32>,
+    watched: Numbered<(Key, u64), u32>,
 }
 
 /// The id of a client's connection.
