@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use brim_wire::link::{self, HEADER_BYTES, ResponseHead, SendCredit};
 use httparse::{ParserConfig, Status};
+use memchr::memchr;
 
 use super::chunks::{ChunkError, Chunks};
 
@@ -55,6 +56,19 @@ enum Stage {
     Raw,
 }
 
+/// The longest head that is remembered.
+const REMEMBERED: usize = 2048;
+
+/// The head that the handlers of a section sent last, of a body with a length: mostly, the next is the same.
+#[derive(Debug, Default)]
+pub(crate) struct LastHead {
+    head: Vec<u8>,
+    /// The frame that was made of it.
+    frame: Vec<u8>,
+    length: u64,
+    close: bool,
+}
+
 /// Where an answer goes: an exchange of a link.
 pub(crate) struct Sink<'a> {
     pub(crate) out: &'a mut Vec<u8>,
@@ -67,6 +81,7 @@ pub(crate) struct Sink<'a> {
     pub(crate) is_head_method: bool,
     /// What is fed at once is a message, and the front end wants to know which pieces belong together.
     pub(crate) has_parts: bool,
+    pub(crate) last: Option<&'a mut LastHead>,
 }
 
 /// What became of bytes.
@@ -112,6 +127,9 @@ impl Answer {
         input: &mut &[u8],
         sink: &mut Sink<'_>,
     ) -> Result<Fed, AnswerError> {
+        if self.is_fresh() {
+            self.begin_again(input, sink);
+        }
         loop {
             match &mut self.stage {
                 Stage::Head(partial) => {
@@ -159,6 +177,21 @@ impl Answer {
         }
     }
 
+    /// Begins as the last answer did, if this one has the same head.
+    fn begin_again(&mut self, input: &mut &[u8], sink: &mut Sink<'_>) {
+        let Some(last) = sink.last.as_deref().filter(|_| !sink.is_head_method) else { return };
+        if last.head.is_empty() || last.frame.len() - HEADER_BYTES > sink.payload {
+            return;
+        }
+        let Some(rest) = input.strip_prefix(last.head.as_slice()) else { return };
+        let start = sink.out.len();
+        sink.out.extend_from_slice(&last.frame);
+        link::readdress(sink.out.get_mut(start..).unwrap_or_default(), sink.exchange);
+        self.stage = Stage::Length(last.length);
+        self.close = last.close;
+        *input = rest;
+    }
+
     /// The handler's own end. `Ok(false)` if it has written nothing at all.
     pub(crate) fn close(&mut self, sink: &mut Sink<'_>) -> Result<bool, AnswerError> {
         match &self.stage {
@@ -204,11 +237,17 @@ impl Answer {
         let kept = response.headers.iter().filter(|header| is_kept(header.name));
         let kept = kept.map(|header| (header.name.as_bytes(), header.value));
         let length = length.filter(|_| !framing.is_chunked);
+        let start = sink.out.len();
         sink.response(&ResponseHead { status, length, reason }, kept, (end, self.close))?;
         self.stage = match framing.length {
             _ if is_upgrade => Stage::Raw,
             _ if framing.is_chunked => Stage::Chunked(Chunks::default()),
-            Some(length) => Stage::Length(length),
+            Some(length) => {
+                if has_body && !end {
+                    sink.remember(head, start, (length, self.close));
+                }
+                Stage::Length(length)
+            }
             None => Stage::UntilClose,
         };
         Ok(end.then_some(Fed::Ended))
@@ -278,6 +317,14 @@ impl Sink<'_> {
         Ok(())
     }
 
+    /// Keeps a head and its frame, which begins at `start`.
+    fn remember(&mut self, head: &[u8], start: usize, (length, close): (u64, bool)) {
+        if let Some(last) = self.last.as_deref_mut().filter(|_| head.len() <= REMEMBERED) {
+            let frame = self.out.get(start..).unwrap_or_default().to_vec();
+            *last = LastHead { head: head.to_vec(), frame, length, close };
+        }
+    }
+
     /// Sends as much as there is credit for; `end` counts only if that is all.
     fn data(&mut self, bytes: &[u8], end: bool, close: bool) -> usize {
         let credited = self.credit.take(bytes.len());
@@ -337,7 +384,7 @@ fn check_length(length: usize) -> Result<(), AnswerError> {
 /// Behind the empty line, from `from` on.
 fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
-    while let Some(found) = bytes.get(at..)?.iter().position(|byte| *byte == b'\n') {
+    while let Some(found) = memchr(b'\n', bytes.get(at..)?) {
         at += found + 1;
         match bytes.get(at..) {
             Some([b'\n', ..]) => return Some(at + 1),

@@ -4,7 +4,7 @@ use brim_wire::link::{Class, Content, Reason};
 use brim_wire::reply::{self, Body as Wanted, Control, Extended};
 use brim_wire::socket_message;
 
-use super::answer::{Answer, AnswerError, Fed, Sink};
+use super::answer::{Answer, AnswerError, Fed, LastHead, Sink};
 use super::dispatch::Wish;
 use super::end::Notice;
 use super::exchange::{Exchange, Item};
@@ -122,12 +122,14 @@ impl Core {
         let mut input = bytes;
         if exchange.waiting.is_empty() {
             let Some(link) = self.links.get_mut(&exchange.link) else { return };
+            let last = self.handlers.get_mut(exchange.handler).map(|one| &mut one.last_head);
             let fed = match repeat {
-                None => feed(exchange, link, &mut input),
+                None => feed(exchange, link, last, &mut input),
                 Some(repeat) => match repeat.again(exchange, link) {
                     Some(fed) => Ok(fed),
-                    None => repeat
-                        .first(exchange, link, |exchange, link| feed(exchange, link, &mut input)),
+                    None => repeat.first(exchange, link, |exchange, link| {
+                        feed(exchange, link, last, &mut input)
+                    }),
                 },
             };
             let blocked = self.fed(id, fed, payload);
@@ -166,7 +168,7 @@ impl Core {
     fn fed(&mut self, id: u32, fed: Result<Fed, AnswerError>, payload: u64) -> bool {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return false };
         let key = exchange.link;
-        if exchange.is_unanswered && (exchange.answer.has_begun() || fed == Ok(Fed::Ended)) {
+        if fed != Ok(Fed::Ended) && exchange.is_unanswered && exchange.answer.has_begun() {
             self.answered(id);
         }
         self.list(key);
@@ -202,7 +204,7 @@ impl Core {
                     let payload = *payload;
                     let mut input = bytes.get(*gone..).unwrap_or_default();
                     let before = input.len();
-                    let fed = feed(exchange, link, &mut input);
+                    let fed = feed(exchange, link, None, &mut input);
                     let sent = before - input.len();
                     *gone += sent;
                     exchange.waiting_bytes -= sent;
@@ -282,7 +284,12 @@ impl Core {
     }
 }
 
-fn feed(exchange: &mut Exchange, link: &mut Link, input: &mut &[u8]) -> Result<Fed, AnswerError> {
+fn feed(
+    exchange: &mut Exchange,
+    link: &mut Link,
+    last: Option<&mut LastHead>,
+    input: &mut &[u8],
+) -> Result<Fed, AnswerError> {
     let is_message = matches!(exchange.class, Class::Json | Class::Xml);
     let has_parts = is_message && link.speaks_version_2();
     let mut sink = Sink {
@@ -293,6 +300,7 @@ fn feed(exchange: &mut Exchange, link: &mut Link, input: &mut &[u8]) -> Result<F
         is_handshake: exchange.class == Class::WebSocket,
         is_head_method: exchange.is_head_method,
         has_parts,
+        last,
     };
     exchange.answer.feed(input, &mut sink)
 }
@@ -311,6 +319,7 @@ fn close(
         is_handshake: false,
         is_head_method: false,
         has_parts: false,
+        last: None,
     };
     answer.close(&mut sink)
 }

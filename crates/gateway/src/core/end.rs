@@ -71,7 +71,12 @@ impl Core {
 
     /// An exchange ended with the handler's answer, whose end was sent.
     pub(super) fn finish(&mut self, id: u32) {
-        self.remove(id);
+        let Some(exchange) = self.remove(id).filter(|exchange| exchange.is_unanswered) else {
+            return;
+        };
+        if let Some(peer) = exchange.peer.and_then(|peer| self.peers.get_mut(&peer)) {
+            peer.suspect_until = None;
+        }
     }
 
     /// The same, where the handler has said that it wants the client gone.

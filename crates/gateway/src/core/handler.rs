@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 use brim_config::{HandlerSection, Protocol};
 use brim_stats::{Counter, WorkerStats};
 use brim_wire::request::Encoding;
+use brim_wire::{OwnedSender, Sender};
 
 use super::Key;
+use super::answer::LastHead;
 use super::peer::Kind;
 use super::request::Pen;
 
@@ -27,6 +29,7 @@ pub(crate) struct Handler {
     /// What nobody could take yet.
     pub(crate) queue: VecDeque<Queued>,
     pub(crate) queue_bytes: usize,
+    pub(crate) last_head: LastHead,
     /// Exchanges whose answer has not begun.
     pub(crate) unanswered: usize,
     pub(crate) requests: Counter,
@@ -53,6 +56,7 @@ impl Handler {
             turn: 0,
             queue: VecDeque::new(),
             queue_bytes: 0,
+            last_head: LastHead::default(),
             unanswered: 0,
             requests: stats.counter(&format!("{}.request_count", config.name)),
             open: stats.counter(&format!("{}.peers_open", config.name)),
@@ -98,7 +102,7 @@ const ALONE: Duration = Duration::from_millis(500);
 
 fn pen(config: &HandlerSection) -> Pen {
     Pen {
-        sender: config.send_ident.clone(),
+        sender: Sender::new(config.send_ident.as_bytes()).ok().map(OwnedSender::from),
         encoding: match config.protocol {
             Protocol::Json => Encoding::Json,
             Protocol::Tnetstring => Encoding::Tnetstring,

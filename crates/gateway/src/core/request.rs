@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use brim_wire::Sender;
 use brim_wire::link::{Class, Headers, RequestHead};
 use brim_wire::request::{
     Encoding, Envelope, Key, RequestWriter, UPLOAD_DONE, UPLOAD_START, append_credits,
@@ -10,6 +9,7 @@ use brim_wire::request::{
 };
 use brim_wire::websocket::Flags;
 use brim_wire::zmtp::OpenFrame;
+use brim_wire::{OwnedSender, Sender};
 
 /// What follows the client's key in a WebSocket's accept value (RFC 6455, section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -17,7 +17,8 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Who writes: the same for all messages of a handler's section.
 #[derive(Clone, Debug)]
 pub(crate) struct Pen {
-    pub(crate) sender: String,
+    /// `None` for what is no id, which the configuration cannot have.
+    pub(crate) sender: Option<OwnedSender>,
     pub(crate) encoding: Encoding,
     /// What the first message of an exchange allows in bytes of its answer.
     pub(crate) download_credits: u64,
@@ -50,8 +51,7 @@ pub(crate) struct Piece<'a> {
 
 impl Pen {
     fn sender(&self) -> Option<Sender<'_>> {
-        // Checked where the configuration is read.
-        Sender::new(self.sender.as_bytes()).ok()
+        self.sender.as_ref().map(OwnedSender::as_sender)
     }
 
     /// Appends a request as a frame.
@@ -188,6 +188,10 @@ fn headers_of(
     let start = start.map(|path| (UPLOAD_START.as_bytes(), path.as_bytes()));
     let done = done.map(|path| (UPLOAD_DONE.as_bytes(), path.as_bytes()));
     let clients = headers.iter().filter(move |(name, _)| is_sent(name));
+    if start.is_none() {
+        // Most requests: nothing is added to what the client sent.
+        return writer.headers(clients);
+    }
     writer.headers(clients.chain(start).chain(done));
 }
 
