@@ -88,10 +88,10 @@ struct Whole {
 
 /// A request's head, with what is known of it.
 #[derive(Debug)]
-pub(crate) struct Head {
-    pub(crate) parts: Parts,
+struct Head {
+    parts: Parts,
     path: RequestPath,
-    pub(crate) route: Option<Matched>,
+    route: Option<Matched>,
 }
 
 impl Request {
@@ -213,11 +213,6 @@ impl Request {
     /// The body, when the rest of the request is no longer needed.
     pub fn into_body(self) -> Body {
         self.0.body
-    }
-
-    pub(crate) fn into_parts(self) -> (Box<Head>, Body, Rc<Exchange>) {
-        let Whole { head, body, exchange } = *self.0;
-        (Box::new(head), body, exchange)
     }
 
     /// The exchange: transaction id, addresses, what the access line says.

@@ -192,16 +192,12 @@ impl App for Handler {
             true => Class::WebSocket,
             false => Class::Http,
         };
-        let (head, body, exchange) = request.into_parts();
         // Boxed: most requests have no body, and no need of its room.
         let mut upload = match has_body {
-            true => Box::pin(Upload::new(body)).await?,
-            false => {
-                drop(body);
-                Upload::none()
-            }
+            true => Box::pin(Upload::new(request.body().take())).await?,
+            false => Upload::none(),
         };
-        let outgoing = Outgoing::new(head, exchange, class);
+        let outgoing = Outgoing { request, class };
         for retry in 0.. {
             let open = self.begin(&outgoing, &upload).await?;
             match self.exchanged(&open, &mut upload).await {
@@ -243,7 +239,7 @@ impl Handler {
         let line = self.gateway.line(self.conf.gateway_wait).await;
         let line = line.map_err(|link::NoLink| self.shared.answer(HandlerFailure::NoGateway, 0))?;
         let (name, length) = (&*self.shared.name, upload.length());
-        let client = &outgoing.exchange.peer.connection;
+        let client = &outgoing.request.exchange().peer.connection;
         let begun =
             line.begin(outgoing.class, client, |out, id| outgoing.append(out, id, name, length));
         begun.map_err(|not| match not {

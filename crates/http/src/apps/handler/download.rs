@@ -1,5 +1,4 @@
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,7 +14,7 @@ use super::head::{self, Outgoing};
 use super::link::{Answer, Failure, Open, Piece};
 use super::upload::{self, Upload};
 use crate::apps::proxy::Unsized;
-use crate::body::{Part, Response, ResponseBody};
+use crate::body::{Response, ResponseBody};
 use crate::error::{Error, HandlerFailure};
 use crate::exchange::Exchange;
 
@@ -58,8 +57,7 @@ pub(super) fn response(
     if let Some(close) = open.ended() {
         // Most responses are here whole, with their heads.
         let pieces = open.take_all();
-        let total: usize = pieces.iter().map(Bytes::len).sum();
-        if !bodiless && length.is_some_and(|length| length != total as u64) {
+        if !bodiless && length.is_some_and(|length| length != pieces.total()) {
             return Err(malformed());
         }
         if close {
@@ -67,7 +65,7 @@ pub(super) fn response(
         }
         if !bodiless {
             // Its length is said where it is written.
-            *response.body_mut() = whole(pieces);
+            *response.body_mut() = pieces.into();
             return Ok(response);
         }
         say_length(&mut response, length);
@@ -78,7 +76,7 @@ pub(super) fn response(
     if bodiless {
         *response.body_mut() = nothing(&response, outgoing);
         // Whatever the handler still says of it is its own affair, until the client has its response.
-        outgoing.exchange.keep(open);
+        outgoing.request.exchange().keep(open);
         return Ok(response);
     }
     let open = Rc::new(open);
@@ -86,7 +84,7 @@ pub(super) fn response(
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         Rc::new(Rest::new(upload, open.clone()))
     });
-    let (exchange, handler) = (outgoing.exchange.clone(), handler.clone());
+    let (exchange, handler) = (outgoing.request.shared_exchange(), handler.clone());
     let download = Download { open, left: length, over: false, upload, exchange, handler };
     *response.body_mut() = ResponseBody::stream(download);
     Ok(response)
@@ -95,14 +93,6 @@ pub(super) fn response(
 fn say_length(response: &mut Response, length: Option<u64>) {
     if let Some(length) = length.filter(|_| response.status() != StatusCode::NO_CONTENT) {
         response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
-    }
-}
-
-fn whole(mut pieces: VecDeque<Bytes>) -> ResponseBody {
-    match pieces.len() {
-        0 => ResponseBody::Empty,
-        1 => pieces.pop_front().unwrap_or_default().into(),
-        _ => ResponseBody::Parts(pieces.into_iter().map(Part::Bytes).collect()),
     }
 }
 

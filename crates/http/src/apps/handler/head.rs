@@ -1,34 +1,26 @@
 //! Heads: what a handler is told of a request, and what a client gets of an answer.
 
-use std::rc::Rc;
-
 use brim_wire::link::{Class, LinkError, RequestHead, append_request};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
 use super::link::{Answer, KEEP_ALIVE};
-use crate::app::{Head, Request};
+use crate::app::Request;
 use crate::apps::proxy::forwarded::Origin;
 use crate::body::Response;
 use crate::error::Error;
-use crate::exchange::Exchange;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What a request is sent as, whichever link carries it.
 pub(super) struct Outgoing {
-    head: Box<Head>,
-    pub(super) exchange: Rc<Exchange>,
+    pub(super) request: Request,
     pub(super) class: Class,
 }
 
 impl Outgoing {
-    pub(super) fn new(head: Box<Head>, exchange: Rc<Exchange>, class: Class) -> Self {
-        Self { head, exchange, class }
-    }
-
     pub(super) fn is_head(&self) -> bool {
-        self.head.parts.method == Method::HEAD
+        *self.request.method() == Method::HEAD
     }
 
     /// Appends the frame. `length` of the body, if it is known; 0 is its end.
@@ -39,9 +31,9 @@ impl Outgoing {
         handler: &str,
         length: Option<u64>,
     ) -> Result<(), LinkError> {
-        let (parts, exchange) = (&self.head.parts, &*self.exchange);
+        let (parts, exchange) = (self.request.parts(), self.request.exchange());
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let pattern = self.head.route.as_ref().map_or("/", |route| route.pattern());
+        let pattern = self.request.route().map_or("/", |route| route.pattern());
         let head = RequestHead {
             class: self.class,
             version: match parts.version {
@@ -93,7 +85,9 @@ fn is_for_handler(name: &HeaderName, is_upgrade: bool) -> bool {
 /// It is one of a version that is not spoken here.
 pub(super) fn is_websocket(request: &Request, has_body: bool) -> Result<bool, Error> {
     let headers = request.headers();
-    let Some(upgrade) = headers.get(header::UPGRADE) else { return Ok(false) };
+    // Of few headers, a look at each takes less than a search.
+    let upgrade = headers.iter().find(|(name, _)| matches!(**name, header::UPGRADE));
+    let Some((_, upgrade)) = upgrade else { return Ok(false) };
     let asks = request.version() == Version::HTTP_11
         && *request.method() == Method::GET
         && !has_body

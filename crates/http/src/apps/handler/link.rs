@@ -20,10 +20,13 @@ use tokio::time::{sleep, timeout};
 
 mod call;
 mod drive;
+mod headers;
 mod line;
 mod open;
+mod pieces;
 
-pub(super) use call::{Answer, Failure, KEEP_ALIVE, Piece};
+pub(super) use call::{Answer, Failure, Piece};
+pub(super) use headers::KEEP_ALIVE;
 pub(super) use line::{Line, NotBegun};
 pub(super) use open::{Open, message_bytes};
 

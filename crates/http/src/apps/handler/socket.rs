@@ -53,7 +53,7 @@ pub(super) fn response(
     let compressed = answer.headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS);
     let response = head::response(answer);
     let response = response.ok_or_else(|| handler.failed(HandlerFailure::Malformed))?;
-    let (handler, exchange) = (handler.clone(), &outgoing.exchange);
+    let (handler, exchange) = (handler.clone(), outgoing.request.exchange());
     let (lifecycle, times) = exchange.life();
     let txn: Box<str> = exchange.txn().into();
     exchange.upgrade(async move |client| {

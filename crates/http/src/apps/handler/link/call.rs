@@ -3,10 +3,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use brim_wire::link::{Cancel, Class, Headers, LinkError, ReceiveCredit, ResponseHead, SendCredit};
+use brim_wire::link::{Cancel, Class, LinkError, ReceiveCredit, ResponseHead, SendCredit};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 
+use super::pieces::Pieces;
 use crate::client::Presence;
 
 /// An exchange as the link sees it: what came for it and waits, and what credit it has.
@@ -23,7 +24,7 @@ pub(in crate::apps::handler) struct Call {
 struct State {
     answer: Option<Answer>,
     answered: bool,
-    pieces: VecDeque<Bytes>,
+    pieces: Pieces,
     /// Of socket messages: whether the rest of its message follows each piece.
     cuts: VecDeque<bool>,
     /// The same of the piece that was taken last.
@@ -89,8 +90,6 @@ pub(in crate::apps::handler) enum Failure {
     Dropped,
 }
 
-pub(in crate::apps::handler) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-
 /// A frame that may not be there.
 const MISPLACED: &str = "a frame in its place in an exchange";
 
@@ -105,7 +104,7 @@ impl Call {
         let state = State {
             answer: None,
             answered: matches!(class, Class::Json | Class::Xml),
-            pieces: VecDeque::new(),
+            pieces: Pieces::default(),
             cuts: VecDeque::new(),
             is_cut: false,
             end: None,
@@ -119,11 +118,12 @@ impl Call {
         Self { id, start, class, client, state: RefCell::new(state) }
     }
 
-    /// The answer begins. (`end`, `close`) as in the frame.
+    /// The answer begins: without headers if they cannot be sent. `end` is there if nothing follows, and says
+    /// whether the client's connection is closed then.
     pub(super) fn answer(
         &self,
         head: &ResponseHead<'_>,
-        headers: &Headers<'_>,
+        headers: Option<HeaderMap>,
         end: Option<bool>,
         is_upgrade: bool,
     ) -> Result<(), LinkError> {
@@ -132,7 +132,7 @@ impl Call {
             return Err(misplaced());
         }
         state.answered = true;
-        let Some(map) = header_map(headers) else {
+        let Some(headers) = headers else {
             // What cannot be sent to a client is the handler's fault, not the link's.
             drop(state);
             self.fail(Failure::Cancelled(Cancel {
@@ -145,7 +145,7 @@ impl Call {
             status: head.status,
             reason: unusual(head),
             length: head.length,
-            headers: map,
+            headers,
             is_upgrade,
         });
         state.end = end.map(|close| End { close });
@@ -162,7 +162,7 @@ impl Call {
         }
         state.receive.received(bytes.len())?;
         if !bytes.is_empty() {
-            state.pieces.push_back(bytes);
+            state.pieces.push(bytes);
             if has_messages {
                 state.cuts.push_back(follows == Follows::Rest);
             }
@@ -195,7 +195,7 @@ impl Call {
         if state.failure.is_none() {
             state.failure = Some(failure);
             state.answer = None;
-            state.pieces.clear();
+            state.pieces = Pieces::default();
             state.cuts.clear();
         }
         state.wake_reader();
@@ -222,7 +222,7 @@ impl Call {
         if let Some(failure) = state.failure {
             return Poll::Ready(Err(failure));
         }
-        match (state.pieces.pop_front(), state.end) {
+        match (state.pieces.pop(), state.end) {
             (Some(piece), _) => {
                 state.is_cut = state.cuts.pop_front().unwrap_or(false);
                 Poll::Ready(Ok(Piece::Bytes(piece)))
@@ -249,7 +249,7 @@ impl Call {
     }
 
     /// All that waits, where nothing follows it.
-    pub(super) fn take_all(&self) -> VecDeque<Bytes> {
+    pub(super) fn take_all(&self) -> Pieces {
         std::mem::take(&mut self.state.borrow_mut().pieces)
     }
 
@@ -315,29 +315,5 @@ fn unusual(head: &ResponseHead<'_>) -> Bytes {
     match usual.is_some_and(|usual| usual.as_bytes() == head.reason) {
         true => Bytes::new(),
         false => Bytes::copy_from_slice(head.reason),
-    }
-}
-
-/// The headers for a client, without those about its connection; `None` if they cannot be sent.
-fn header_map(headers: &Headers<'_>) -> Option<HeaderMap> {
-    let mut map = HeaderMap::with_capacity(headers.len() + 4);
-    for (name, value) in headers.iter() {
-        let name = HeaderName::from_bytes(name).ok()?;
-        let value = HeaderValue::from_bytes(value).ok()?;
-        if !is_connections_own(&name) {
-            map.append(name, value);
-        }
-    }
-    Some(map)
-}
-
-/// Whether a header says what is ours to say.
-fn is_connections_own(name: &HeaderName) -> bool {
-    match *name {
-        header::CONNECTION
-        | header::CONTENT_LENGTH
-        | header::TRANSFER_ENCODING
-        | header::UPGRADE => true,
-        _ => *name == KEEP_ALIVE,
     }
 }

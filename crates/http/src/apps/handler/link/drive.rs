@@ -1,7 +1,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use brim_service::LocalStream;
 use brim_wire::link::{Content, FrameDecoder, HEADER_BYTES, LinkError};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
-use tokio::time::Sleep;
+use tokio::time::{sleep, sleep_until};
 
 use super::call::Follows;
 use super::line::Line;
@@ -49,12 +49,8 @@ struct Drive {
     writing: Vec<u8>,
     /// What of it was written.
     at: usize,
-    heard: Instant,
     /// The gateway takes nothing more: it has closed.
     is_deaf: bool,
-    /// A ping has no answer yet.
-    asked: bool,
-    timer: Pin<Box<Sleep>>,
 }
 
 /// Moves a link's bytes until it ends.
@@ -71,11 +67,9 @@ pub(super) async fn run(
         read,
         writing: Vec::new(),
         at: 0,
-        heard: Instant::now(),
         is_deaf: false,
-        asked: false,
-        timer: Box::pin(tokio::time::sleep(SILENCE)),
     };
+    tokio::task::spawn_local(listen(Rc::downgrade(&line)));
     let early = drive.dispatch();
     let ended = match early {
         Ok(()) => poll_fn(|cx| drive.poll(cx)).await,
@@ -99,10 +93,33 @@ pub(super) async fn run(
     line.lose();
 }
 
+/// Asks a gateway whether it is there that has said nothing for long. A task of its own: the one that moves
+/// bytes has no clock to look at each time.
+async fn listen(line: Weak<Line>) {
+    let mut asked = None;
+    while let Some(heard) = line.upgrade().map(|line| line.heard()) {
+        if heard.elapsed() < SILENCE {
+            sleep_until((heard + SILENCE).into()).await;
+            continue;
+        }
+        let Some(line) = line.upgrade() else { return };
+        match asked.replace(heard) == Some(heard) {
+            true => line.give_up(),
+            false => line.ping(1),
+        }
+        drop(line);
+        sleep(SILENCE).await;
+    }
+}
+
 impl Drive {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         self.line.keep_task(cx);
         let read = self.poll_read(cx)?;
+        // After what came in time: it may be we who were held up.
+        if self.line.is_given_up() {
+            return Poll::Ready(Err(Lost::Silent));
+        }
         match self.poll_write(cx) {
             Poll::Ready(Err(Lost::Io(error))) => {
                 // What it said before it closed is still to be read: answers, and what it has not taken.
@@ -117,20 +134,6 @@ impl Drive {
             // There is more, and others have their turn first.
             cx.waker().wake_by_ref();
         }
-        while self.timer.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            let silent = now.duration_since(self.heard);
-            if silent < SILENCE {
-                self.timer.as_mut().reset((self.heard + SILENCE).into());
-                continue;
-            }
-            if std::mem::replace(&mut self.asked, true) {
-                return Poll::Ready(Err(Lost::Silent));
-            }
-            self.timer.as_mut().reset((now + SILENCE).into());
-            self.line.ping(1);
-            let _ = self.poll_write(cx)?;
-        }
         Poll::Pending
     }
 
@@ -142,8 +145,7 @@ impl Drive {
             if count == 0 {
                 return Poll::Ready(Err(Lost::Closed));
             }
-            self.heard = Instant::now();
-            self.asked = false;
+            self.line.hear_something(Instant::now());
             self.dispatch()?;
         }
         Poll::Ready(Ok(()))

@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use brim_wire::link::{
     Cancel, Class, Content, Frame, GoAway, GoAwayReason, HEADER_BYTES, Hello, LinkError, Numbered,
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::CREDIT;
 use super::call::{Call, Failure, Follows, keep_waker, misplaced};
+use super::headers::LastHeaders;
 use super::open::Open;
 use crate::client::{Presence, Watcher};
 
@@ -39,8 +41,13 @@ pub(in crate::apps::handler) struct Line {
     calls: RefCell<Numbered<u64, Rc<Call>>>,
     /// The exchange that was begun last.
     last: Cell<u64>,
+    last_headers: RefCell<LastHeaders>,
     phase: Cell<Phase>,
     closing: Notify,
+    /// When the gateway said something last.
+    heard: Cell<Instant>,
+    /// It has not answered a ping.
+    is_silent: Cell<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +81,11 @@ impl Line {
             crowd: RefCell::default(),
             calls: RefCell::default(),
             last: Cell::new(0),
+            last_headers: RefCell::default(),
             phase: Cell::new(Phase::Open),
             closing: Notify::new(),
+            heard: Cell::new(Instant::now()),
+            is_silent: Cell::new(false),
         }
     }
 
@@ -218,6 +228,27 @@ impl Line {
         self.send(0, Content::GoAway(away));
     }
 
+    /// When the gateway said something last.
+    pub(super) fn heard(&self) -> Instant {
+        self.heard.get()
+    }
+
+    /// The gateway has said something.
+    pub(super) fn hear_something(&self, now: Instant) {
+        self.heard.set(now);
+        self.is_silent.set(false);
+    }
+
+    /// It does not answer.
+    pub(super) fn give_up(&self) {
+        self.is_silent.set(true);
+        self.wake();
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_silent.get()
+    }
+
     /// Lets the task have a turn.
     pub(super) fn wake(&self) {
         if let Some(task) = self.task.borrow_mut().take() {
@@ -243,21 +274,28 @@ impl Line {
     }
 
     fn call(&self, id: u64) -> Result<Option<Rc<Call>>, LinkError> {
-        match self.calls.borrow().get(&id) {
-            Some(call) => Ok(Some(call.clone())),
-            // Over, and the gateway did not know yet.
-            None if id <= self.last.get() => Ok(None),
-            None => Err(misplaced()),
-        }
+        let call = self.calls.borrow().get(&id).cloned();
+        self.known(id, call)
+    }
+
+    /// The exchange whose last frame this is.
+    fn last_of(&self, id: u64) -> Result<Option<Rc<Call>>, LinkError> {
+        let call = self.calls.borrow_mut().remove(&id);
+        self.known(id, call)
+    }
+
+    fn known(&self, id: u64, call: Option<Rc<Call>>) -> Result<Option<Rc<Call>>, LinkError> {
+        // If there is none any more, it is over, and the gateway did not know yet.
+        if call.is_some() || id <= self.last.get() { Ok(call) } else { Err(misplaced()) }
     }
 
     /// A data frame of the gateway.
     pub(super) fn data(&self, id: u64, bytes: Bytes, follows: Follows) -> Result<(), LinkError> {
-        let Some(call) = self.call(id)? else { return Ok(()) };
-        if matches!(follows, Follows::End { .. }) {
-            self.calls.borrow_mut().remove(&id);
-        }
-        call.data(bytes, follows)
+        let call = match follows {
+            Follows::End { .. } => self.last_of(id)?,
+            Follows::Another | Follows::Rest => self.call(id)?,
+        };
+        call.map_or(Ok(()), |call| call.data(bytes, follows))
     }
 
     /// Any other frame of the gateway.
@@ -276,9 +314,13 @@ impl Line {
                         if end.is_some() {
                             self.calls.borrow_mut().remove(&id);
                         }
+                        let headers = self.last_headers.borrow_mut().map(headers);
                         call.answer(head, headers, end, false)?;
                     }
-                    Content::Upgrade { head, headers } => call.answer(head, headers, None, true)?,
+                    Content::Upgrade { head, headers } => {
+                        let headers = self.last_headers.borrow_mut().map(headers);
+                        call.answer(head, headers, None, true)?;
+                    }
                     Content::Credit(bytes) => call.grant(*bytes)?,
                     Content::Touch => call.touch(),
                     Content::Cancel(cancel) => {

@@ -1,13 +1,12 @@
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use brim_wire::link::{Cancel, Content, Reason};
-use bytes::Bytes;
 
 use super::call::{Answer, Call, Failure, Piece};
 use super::line::Line;
+use super::pieces::Pieces;
 
 /// What a message has beside its bytes, without its path.
 const MESSAGE_FIELDS: usize = 3;
@@ -56,7 +55,7 @@ impl Open {
     }
 
     /// All that waits, where nothing follows it.
-    pub(in crate::apps::handler) fn take_all(&self) -> VecDeque<Bytes> {
+    pub(in crate::apps::handler) fn take_all(&self) -> Pieces {
         self.call.take_all()
     }
 
@@ -120,12 +119,17 @@ impl Open {
 
     /// Ends it now.
     pub(in crate::apps::handler) fn cancel(&self, reason: Reason) {
+        self.let_go(reason);
+        self.call.fail(Failure::Dropped);
+    }
+
+    /// Tells the gateway, if it is not over for that.
+    fn let_go(&self, reason: Reason) {
         if self.is_under_way() {
             self.line.forget(self.call.id);
             let cancel = Cancel { reason, retry_after: 0 };
             self.line.send(self.call.id, Content::Cancel(cancel));
         }
-        self.call.fail(Failure::Dropped);
     }
 }
 
@@ -136,7 +140,8 @@ pub(in crate::apps::handler) fn message_bytes(path: &[u8]) -> usize {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.cancel(self.reason.get());
+        // Nobody else waits for what would come.
+        self.let_go(self.reason.get());
         if !self.line.is_open() {
             // It may have been the last one.
             self.line.wake();
