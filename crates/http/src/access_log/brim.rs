@@ -70,6 +70,8 @@ fn field(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     }
 }
 
+// Not inlined, so that what is around it can be.
+#[inline(never)]
 fn visible(out: &mut Vec<u8>, bytes: &[u8]) {
     // Without an early end: so the compiler looks at many bytes at once.
     match bytes.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
