@@ -23,6 +23,7 @@ mod sender;
 pub mod socket_message;
 pub mod tnetstring;
 pub mod websocket;
+mod words;
 pub mod zmtp;
 
 pub use error::{Found, MessageError};

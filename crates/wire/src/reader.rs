@@ -70,18 +70,20 @@ impl<'a> Reader<'a> {
 
     /// A decimal number below 2^32, without superfluous zeros in front.
     pub(crate) fn number(&mut self, expected: &'static str) -> Result<u32, MessageError> {
-        let start = self.at;
-        let digits = self.take_while(|byte| byte.is_ascii_digit());
-        if digits.is_empty() {
+        let (start, rest) = (self.at, self.rest());
+        let (mut value, mut digits) = (0_u64, 0);
+        for byte in rest.iter().take_while(|byte| byte.is_ascii_digit()) {
+            value = value.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
+            digits += 1;
+        }
+        if digits == 0 {
             return Err(self.unexpected(expected));
         }
-        let value = digits.iter().try_fold(0_u32, |value, digit| {
-            value.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
-        });
-        let superfluous = digits.len() > 1 && digits.starts_with(b"0");
-        value.filter(|_| !superfluous).ok_or(MessageError::Unexpected {
+        self.at += digits;
+        let superfluous = digits > 1 && rest.starts_with(b"0");
+        u32::try_from(value).ok().filter(|_| !superfluous).ok_or(MessageError::Unexpected {
             at: start,
-            found: Found::Bytes(digits.len()),
+            found: Found::Bytes(digits),
             expected,
         })
     }

@@ -115,11 +115,21 @@ pub(super) fn append_short(
     bytes: &[u8],
     what: &'static str,
 ) -> Result<(), LinkError> {
+    append_length_of(out, bytes, what)?;
+    out.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// Appends the two bytes of length alone.
+pub(super) fn append_length_of(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    what: &'static str,
+) -> Result<(), LinkError> {
     let limit = usize::from(u16::MAX);
     let length = u16::try_from(bytes.len());
     let length = length.map_err(|_| LinkError::Unsendable { what, length: bytes.len(), limit })?;
     out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(bytes);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 use super::error::LinkError;
-use super::fields::{Fields, append_long, append_short, unexpected};
+use super::fields::{Fields, append_length_of, append_long, append_short, unexpected};
 use crate::error::Found;
+use crate::words::append_lower;
 
 /// What an exchange carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -213,9 +214,8 @@ pub(super) fn append_headers<'h>(
     let mut count = 0_usize;
     for (name, value) in headers {
         count += 1;
-        append_short(out, name, "a header's name")?;
-        let start = out.len() - name.len();
-        out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+        append_length_of(out, name, "a header's name")?;
+        append_lower(out, name);
         append_long(out, value, "a header's value")?;
     }
     let limit = usize::from(u16::MAX);

@@ -4,6 +4,7 @@ use super::json;
 use super::key::Key;
 use crate::netstring::{self, Open};
 use crate::sender::Sender;
+use crate::words::append_lower;
 
 /// How the headers are written: `protocol = json` or `tnetstring`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -181,10 +182,9 @@ impl<'b> RequestWriter<'b> {
                 json::append_name(self.out, name);
             }
             Encoding::Tnetstring => {
-                let start = self.out.len();
-                netstring::append(self.out, name);
-                let written = self.out.get_mut(start..).unwrap_or_default();
-                written.make_ascii_lowercase();
+                netstring::append_length(self.out, name.len());
+                append_lower(self.out, name);
+                self.out.push(b',');
             }
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::decode::Headers;
+use crate::words::{capitals, each, has_any};
 
 /// Appends bytes as a JSON string; the request's page says how those that are not UTF-8 are written.
 pub(crate) fn append_string(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -29,33 +30,6 @@ pub(super) fn append_name(out: &mut Vec<u8>, name: &[u8]) {
     }
 }
 
-/// Eight times the same byte.
-const fn each(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
-}
-
-/// Whether any byte is marked by `marks`, which says it of eight together: by the top bit of one of them.
-#[inline]
-fn has_any(bytes: &[u8], marks: impl Fn(u64) -> u64) -> bool {
-    let is_marked = |word| marks(word) & each(0x80) != 0;
-    let has_any = |pair: &[u8; 16]| {
-        let pair = u128::from_ne_bytes(*pair);
-        (marks(pair as u64) | marks((pair >> 64) as u64)) & each(0x80) != 0
-    };
-    // Words overlap rather than leave bytes over.
-    if let Some(last) = bytes.last_chunk() {
-        return bytes.as_chunks().0.iter().any(has_any) || has_any(last);
-    }
-    if let Some((first, last)) = bytes.first_chunk().zip(bytes.last_chunk()) {
-        return is_marked(u64::from_ne_bytes(*first)) || is_marked(u64::from_ne_bytes(*last));
-    }
-    if let Some((first, last)) = bytes.first_chunk().zip(bytes.last_chunk()) {
-        let (first, last) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
-        return is_marked(u64::from(first) << 32 | u64::from(last));
-    }
-    is_marked(bytes.iter().fold(each(b'0'), |word, byte| word << 8 | u64::from(*byte)))
-}
-
 /// Control characters, `"`, `\`, and what is not ASCII.
 fn specials(word: u64) -> u64 {
     let equal = |byte| {
@@ -64,11 +38,6 @@ fn specials(word: u64) -> u64 {
     };
     let controls = word.wrapping_sub(each(0x20)) & !word;
     word | controls | equal(b'"') | equal(b'\\')
-}
-
-/// `A` to `Z`, if all are ASCII.
-fn capitals(word: u64) -> u64 {
-    word.wrapping_add(each(0x80 - b'A')) & !word.wrapping_add(each(0x7f - b'Z'))
 }
 
 fn append_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
