@@ -10,15 +10,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use brim_config::RoutePattern;
-use brim_wire::link::{Class, Reason, RequestHead, append_request};
+use brim_wire::link::{Reason, RequestHead, append_request};
 use brim_wire::socket_message::{Kind, SocketMessageDecoder, SocketMessageError};
 use bytes::{Buf, Bytes};
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::Shared;
 use super::link::{Failure, Piece};
-use super::{Handler, Shared};
 
 use crate::apps::proxy::Timer;
 use crate::apps::proxy::forwarded::Origin;
@@ -29,8 +28,10 @@ use crate::upgrade::Upgraded;
 use crate::worker::{HttpWorker, Times};
 use brim_service::Transport;
 
+mod routes;
 mod talk;
 
+pub(crate) use routes::Messages;
 use talk::{Talk, Under};
 
 /// Bytes that are read at once.
@@ -39,49 +40,6 @@ const READ: usize = 4096;
 const PATH: usize = 512;
 /// How long the last words may take.
 const GOODBYE: Duration = Duration::from_secs(2);
-
-/// Where a worker's socket messages go.
-pub(crate) struct Messages {
-    /// The longest prefix first.
-    routes: Vec<(RoutePattern, Rc<Handler>)>,
-}
-
-impl std::fmt::Debug for Messages {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.routes.iter().map(|(route, _)| route.as_str())).finish()
-    }
-}
-
-impl Messages {
-    /// `None` where no route is for messages.
-    pub(crate) fn new(
-        handlers: impl Iterator<Item = (Vec<RoutePattern>, Rc<Handler>)>,
-    ) -> Option<Self> {
-        let routes = handlers.flat_map(|(routes, handler)| {
-            let of_messages = routes.into_iter().filter(RoutePattern::is_of_messages);
-            of_messages.map(move |route| (route, handler.clone()))
-        });
-        let mut routes: Vec<_> = routes.collect();
-        // A stable sort: of the same prefix, the handler counts that stands first in `apps`.
-        routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.prefix().len()));
-        (!routes.is_empty()).then_some(Self { routes })
-    }
-
-    /// Which route a path has.
-    fn route(&self, path: &[u8]) -> Option<usize> {
-        self.routes.iter().position(|(route, _)| route.matches(path))
-    }
-
-    fn longest_message(&self) -> usize {
-        let limits = self.routes.iter().map(|(_, one)| one.conf.socket_max_message);
-        limits.max().unwrap_or_default()
-    }
-
-    fn silence(&self) -> Duration {
-        let times = self.routes.iter().map(|(_, one)| one.conf.silence);
-        times.max().unwrap_or_default()
-    }
-}
 
 /// Whether a connection that begins with this byte is one of socket messages.
 pub(crate) fn begins_with(byte: u8) -> bool {
@@ -330,14 +288,14 @@ impl Speaker {
 
     /// The exchange that a message belongs to, if there is one.
     fn talk(&self, under: &Under) -> Option<usize> {
-        let (_, handler) = self.messages.routes.get(under.route)?;
+        let (_, handler) = self.messages.get(under.route)?;
         let same = |talk: &Talk| Rc::ptr_eq(&talk.handler, handler) && talk.kind == under.kind;
         self.talks.iter().position(same)
     }
 
     /// Begins an exchange with a message.
     async fn open(&mut self, under: Under) -> Result<(), Ended> {
-        let Some((route, handler)) = self.messages.routes.get(under.route) else {
+        let Some((route, handler)) = self.messages.get(under.route) else {
             return Err(Ended::Cut);
         };
         let shared = &handler.shared;
@@ -347,7 +305,7 @@ impl Speaker {
             drop(shared.failed(HandlerFailure::NoGateway));
             Ended::Cut
         })?;
-        let (class, target) = (class(under.kind), self.input.get(under.path.clone()));
+        let (class, target) = (under.class(), self.input.get(under.path.clone()));
         let exchange = &*self.exchange;
         let headers = http::HeaderMap::new();
         let origin = Origin {
@@ -423,13 +381,6 @@ impl Shared {
             Failure::Lost { .. } | Failure::Dropped => HandlerFailure::LinkLost,
         };
         let _: Error = self.failed(failure);
-    }
-}
-
-fn class(kind: Kind) -> Class {
-    match kind {
-        Kind::Json => Class::Json,
-        Kind::Xml => Class::Xml,
     }
 }
 

@@ -2,6 +2,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use brim_wire::link::Class;
 use brim_wire::socket_message::Kind;
 
 use crate::apps::handler::Handler;
@@ -15,6 +16,16 @@ pub(super) struct Under {
     pub(super) body: Range<usize>,
     /// Bytes of the input that belong to it.
     pub(super) length: usize,
+}
+
+impl Under {
+    /// What it makes of an exchange that begins with it.
+    pub(super) fn class(&self) -> Class {
+        match self.kind {
+            Kind::Json => Class::Json,
+            Kind::Xml => Class::Xml,
+        }
+    }
 }
 
 /// A handler that this connection talks to.
