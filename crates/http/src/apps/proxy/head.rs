@@ -91,10 +91,11 @@ impl Outgoing {
 
     /// Whether a header of the request goes no further as it is.
     fn stays(&self, conf: &Conf, name: &HeaderName) -> bool {
-        is_of_one_hop(name)
-            || is_ours(name)
-            || (is_about_client(name) && (!self.trusted || conf.forwarded.tells(name)))
-            || self.listed.contains(name)
+        self.listed.contains(name)
+            || (!is_for_upstream(name)
+                && (is_of_one_hop(name)
+                    || is_ours(name)
+                    || (is_about_client(name) && (!self.trusted || conf.forwarded.tells(name)))))
     }
 
     /// Adds what is ours to say.
@@ -251,6 +252,29 @@ pub(super) fn is_of_one_hop(name: &HeaderName) -> bool {
             }
         }
     }
+}
+
+/// Well-known request headers that are for whoever answers. Most are of these, and nobody has to look
+/// at their letters.
+fn is_for_upstream(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::ACCEPT
+            | header::ACCEPT_ENCODING
+            | header::ACCEPT_LANGUAGE
+            | header::AUTHORIZATION
+            | header::CACHE_CONTROL
+            | header::CONTENT_TYPE
+            | header::COOKIE
+            | header::IF_MODIFIED_SINCE
+            | header::IF_NONE_MATCH
+            | header::ORIGIN
+            | header::PRAGMA
+            | header::RANGE
+            | header::REFERER
+            | header::UPGRADE_INSECURE_REQUESTS
+            | header::USER_AGENT
+    )
 }
 
 /// Request headers that are written anew, and such as a program behind a gateway protocol could
