@@ -105,7 +105,7 @@ impl Link {
 
     /// Begins a request.
     pub(super) fn begin(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Framing) {
-        self.heads = Progress::default();
+        self.heads.restart();
         self.sending.begin(write);
     }
 

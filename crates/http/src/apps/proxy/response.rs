@@ -48,12 +48,44 @@ struct Fields {
 }
 
 /// How far the heads of one response have been read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Progress {
     /// Bytes of those that were taken.
     taken: usize,
     /// Bytes of the next one in which its end is not.
     searched: usize,
+    names: Names,
+}
+
+impl Progress {
+    /// Begins another response of the same connection.
+    pub(super) fn restart(&mut self) {
+        (self.taken, self.searched) = (0, 0);
+    }
+}
+
+/// Names of fields as an upstream spells them: mostly, those of its next head are the same.
+#[derive(Debug, Default)]
+struct Names(Vec<(Box<str>, HeaderName)>);
+
+impl Names {
+    /// Most names that are remembered, and the longest, in bytes.
+    const MOST: usize = 32;
+    const LONGEST: usize = 64;
+
+    /// The name that is spelled so, and that mostly was the one at `place`.
+    fn get(&mut self, place: usize, name: &str) -> Option<HeaderName> {
+        let same = |known: &&(Box<str>, HeaderName)| *known.0 == *name;
+        let known = self.0.get(place).filter(same).or_else(|| self.0.iter().find(same));
+        if let Some((_, known)) = known {
+            return Some(known.clone());
+        }
+        let read = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        if self.0.len() < Self::MOST && name.len() <= Self::LONGEST {
+            self.0.push((name.into(), read.clone()));
+        }
+        Some(read)
+    }
 }
 
 /// Takes a final response's head off the front of what was read; `None` until it is there. Those that
@@ -72,11 +104,12 @@ pub(super) fn take(
             let fits = progress.taken + input.len() < limit;
             return if fits { Ok(None) } else { Err(TOO_LARGE) };
         };
-        *progress = Progress { taken: progress.taken + end, searched: 0 };
+        progress.taken += end;
+        progress.searched = 0;
         if progress.taken > limit {
             return Err(TOO_LARGE);
         }
-        if let Some(head) = read(&input.split_to(end).freeze(), asked)? {
+        if let Some(head) = read(&input.split_to(end).freeze(), &mut progress.names, asked)? {
             return Ok(Some(head));
         }
     }
@@ -94,7 +127,7 @@ fn end(input: &[u8], searched: usize) -> Option<usize> {
 }
 
 /// Understands a whole head; `None` for one that is only informational.
-fn read(bytes: &Bytes, asked: Asked<'_>) -> Result<Option<Head>, &'static str> {
+fn read(bytes: &Bytes, names: &mut Names, asked: Asked<'_>) -> Result<Option<Head>, &'static str> {
     let mut lines = [const { MaybeUninit::uninit() }; LINES];
     let mut parsed = httparse::Response::new(&mut []);
     let config = ParserConfig::default();
@@ -114,8 +147,8 @@ fn read(bytes: &Bytes, asked: Asked<'_>) -> Result<Option<Head>, &'static str> {
     let headers = &mut parts.headers;
     headers.reserve(parsed.headers.len());
     let mut fields = Fields::default();
-    for line in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| MALFORMED)?;
+    for (place, line) in parsed.headers.iter().enumerate() {
+        let name = names.get(place, line.name).ok_or(MALFORMED)?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value));
         let value = value.map_err(|_| MALFORMED)?;
         if !fields.note(&name, &value)? {

@@ -138,6 +138,33 @@ fn a_head_has_a_limit_in_bytes_and_in_lines() {
     assert!(front(lined(LINES + 1).as_bytes(), PLAIN).is_err());
 }
 
+#[test]
+fn names_are_known_again_wherever_they_stand() {
+    let mut progress = Progress::default();
+    let mut names = |fields: &str| {
+        let mut input = BytesMut::from(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes());
+        progress.restart();
+        let head = take(&mut input, &mut progress, LIMIT, PLAIN).unwrap().unwrap();
+        let names = head.parts.headers.iter().map(|(name, value)| {
+            assert_eq!(name.as_str(), value.to_str().unwrap());
+            name.to_string()
+        });
+        names.collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        assert_eq!(names("X-A: x-a\r\nServer: server\r\n"), ["x-a", "server"]);
+        assert_eq!(names("x-b: x-b\r\nSERVER: server\r\nX-a: x-a\r\n"), ["x-b", "server", "x-a"]);
+        assert_eq!(names("Server: server\r\nX-A: x-a\r\n"), ["server", "x-a"]);
+    }
+    for at in 0..2 * Names::MOST {
+        let name = format!("x-{at}");
+        assert_eq!(names(&format!("{name}: {name}\r\n")), [name]);
+    }
+    let long = "x".repeat(Names::LONGEST + 1);
+    assert_eq!(names(&format!("{long}: {long}\r\n")), [long]);
+    assert_eq!(progress.names.0.len(), Names::MOST);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
