@@ -94,7 +94,7 @@ pub(crate) struct Said {
     pub(crate) remote_user: Option<String>,
     pub(crate) authenticated_user: Option<String>,
     pub(crate) source: Option<String>,
-    pub(crate) log_info: Vec<String>,
+    pub(crate) log_info: Vec<Rc<str>>,
 }
 
 impl Exchange {
@@ -223,7 +223,7 @@ impl Exchange {
     }
 
     /// Appends a field of its own to the access line.
-    pub fn log_info(&self, field: impl Into<String>) {
+    pub fn log_info(&self, field: impl Into<Rc<str>>) {
         self.said.borrow_mut().log_info.push(field.into());
     }
 

@@ -39,8 +39,8 @@ struct Record<'a> {
     disconnect: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    log_info: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    log_info: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     headers: Option<Vec<String>>,
 }
@@ -72,7 +72,7 @@ pub(crate) fn write(line: &Line<'_>, stamp: &str, out: &mut Vec<u8>) {
         seconds: (line.elapsed().as_secs_f64() * 1e5).round() / 1e5,
         disconnect: line.broken,
         source: said.source.as_deref(),
-        log_info: &said.log_info,
+        log_info: said.log_info.iter().map(|info| &**info).collect(),
         headers: exchange.shown.all.as_ref().map(|headers| super::line::shown(headers).collect()),
     };
     let _ = serde_json::to_writer(&mut *out, &record);

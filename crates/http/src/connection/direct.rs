@@ -15,6 +15,7 @@ use bytes::{Buf, Bytes};
 use http::request::Parts;
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Sleep, sleep};
 
 use super::Shell;
@@ -52,14 +53,21 @@ pub(super) enum Turn {
     Stuck,
 }
 
+/// When the clock is looked at next.
+struct Look<'a> {
+    alarm: Pin<&'a mut Sleep>,
+    /// It wakes this task, the only one that a connection ever has: so there is no need to ask it at each turn.
+    is_set: bool,
+}
+
 impl Shell {
     /// Answers what is simple, until something else comes, silence or the end. `rest` was read before.
     pub(super) async fn speak_directly(&self, transport: &mut Transport, mut rest: Bytes) -> Turn {
-        let mut look = pin!(sleep(self.clock.park_after()));
+        let mut look = Look { alarm: pin!(sleep(self.clock.park_after())), is_set: false };
         loop {
             let (mut head, ()) = Request::new(()).into_parts();
             let asked = poll_fn(|cx| match self.poll_asked(cx, transport, &mut rest, &mut head) {
-                Poll::Pending => self.poll_due(cx, look.as_mut()).map(Err),
+                Poll::Pending => self.poll_due(cx, &mut look).map(Err),
                 asked => asked,
             });
             let bytes = match asked.await {
@@ -77,7 +85,7 @@ impl Shell {
                 if self.poll_ahead(cx, transport, &mut rest).is_ready() {
                     return Poll::Ready(Err(Turn::Over));
                 }
-                self.poll_due(cx, look.as_mut()).map(Err)
+                self.poll_due(cx, &mut look).map(Err)
             });
             let (head, mut body) = match answered.await {
                 Ok(response) => response.into_parts(),
@@ -92,7 +100,7 @@ impl Shell {
             };
             drop(body);
             let written = poll_fn(|cx| match self.poll_write(cx, transport, &mut output) {
-                Poll::Pending => self.poll_due(cx, look.as_mut()).map(Err),
+                Poll::Pending => self.poll_due(cx, &mut look).map(Err),
                 Poll::Ready(written) => Poll::Ready(written.map_err(|_| Turn::Over)),
             });
             if let Err(turn) = written.await {
@@ -177,12 +185,17 @@ impl Shell {
     }
 
     /// Ready when it is time to give up.
-    fn poll_due(&self, cx: &mut Context<'_>, mut look: Pin<&mut Sleep>) -> Poll<Turn> {
+    fn poll_due(&self, cx: &mut Context<'_>, look: &mut Look<'_>) -> Poll<Turn> {
+        if look.is_set && !look.alarm.is_elapsed() {
+            return Poll::Pending;
+        }
         loop {
-            ready!(look.as_mut().poll(cx));
+            // Who has had enough for this turn is put off, and the alarm is not set.
+            look.is_set = has_budget_remaining();
+            ready!(look.alarm.as_mut().poll(cx));
             let now = Instant::now();
             match self.clock.due(now) {
-                Due::Wait(time) => look.as_mut().reset((now + time).into()),
+                Due::Wait(time) => look.alarm.as_mut().reset((now + time).into()),
                 Due::Park => return Poll::Ready(Turn::Silent),
                 Due::WriteTimeout => return Poll::Ready(Turn::Stuck),
                 Due::Gone | Due::HeadTimeout => return Poll::Ready(Turn::Over),

@@ -114,6 +114,23 @@ fn a_connection_between_requests_is_closed_after_idle_timeout_and_not_before() {
 }
 
 #[test]
+fn a_connection_that_was_as_busy_as_can_be_is_closed_after_idle_timeout_too() {
+    // More at once than a task may do in one turn.
+    const REQUESTS: usize = 500;
+    let daemon = serve("apps = echo\nidle_timeout = 500ms");
+    for _ in 0..5 {
+        let mut client = daemon.client();
+        client.send("GET /echo HTTP/1.1\r\nHost: x\r\n\r\n".repeat(REQUESTS));
+        for _ in 0..REQUESTS {
+            assert_eq!(client.response().status, 200);
+        }
+        let start = Instant::now();
+        client.is_closed();
+        assert!((Duration::from_millis(400)..Duration::from_secs(5)).contains(&start.elapsed()));
+    }
+}
+
+#[test]
 fn an_idle_timeout_shorter_than_hypers_hold_counts_too() {
     let daemon = serve("apps = echo\nidle_timeout = 150ms");
     let mut client = daemon.client();

@@ -28,7 +28,7 @@ pub(super) struct Upstream {
     conf: Arc<Conf>,
     index: usize,
     /// What the access line says.
-    note: String,
+    note: Rc<str>,
     /// The last one used is the first one taken: those behind it may grow old.
     #[expect(clippy::vec_box, reason = "a link is large, and goes in and out")]
     idle: RefCell<Vec<Box<Link>>>,
@@ -125,7 +125,7 @@ impl Upstream {
         Rc::new(Self {
             conf,
             index,
-            note,
+            note: note.into(),
             idle: RefCell::default(),
             busy: Cell::new(0),
             waiting: Cell::new(0),
@@ -145,8 +145,8 @@ impl Upstream {
         &self.conf.upstreams[self.index]
     }
 
-    pub(super) fn note(&self) -> &str {
-        &self.note
+    pub(super) fn note(&self) -> Rc<str> {
+        self.note.clone()
     }
 
     pub(super) fn error(&self, failure: UpstreamFailure) -> Error {
