@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::server::{Kind, Process, free_address};
 use crate::setup::eventually;
 
@@ -36,7 +36,7 @@ pub(crate) fn two_windows_chat(kind: Kind) {
     bob.run(SAY, json!(["Hello, Ann. Shall we?"]));
     let both = json!(["Bob has come.", "Hello, <b>Bob</b>!", "Hello, Ann. Shall we?"]);
     eventually("Ann sees all", || said(&ann) == both);
-    ann.close();
+    drop(ann);
     eventually("Bob sees Ann leave", || bob.run(USERS, json!([])) == json!(["Bob"]));
     let all = json!(["Hello, <b>Bob</b>!", "Hello, Ann. Shall we?", "Ann has left."]);
     assert_eq!(said(&bob), all);
@@ -59,7 +59,8 @@ struct Browser {
     _driver: Process,
 }
 
-/// A browser of its own, so that both pages are in the foreground.
+/// A browser of its own, so that both pages are in the foreground. It ends when this is dropped: without a word
+/// from the driver it would stay for ever.
 struct Window<'b> {
     browser: &'b Browser,
     session: String,
@@ -95,11 +96,15 @@ impl Browser {
         window
     }
 
-    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+    fn request(&self, method: &str, path: &str, body: &Value) -> Answer {
         let mut client = Client::connect(self.address);
         let body = if body.is_null() { String::new() } else { body.to_string() };
         client.ask(&format!("{method} {path}"), "Connection: close\r\n", body.as_bytes());
-        let answer = client.answer();
+        client.answer()
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let answer = self.request(method, path, body);
         assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
         answer.json()["value"].take()
     }
@@ -113,8 +118,10 @@ impl Window<'_> {
     fn run(&self, script: &str, arguments: Value) -> Value {
         self.ask("POST", "/execute/sync", &json!({"script": script, "args": arguments}))
     }
+}
 
-    fn close(&self) {
-        self.ask("DELETE", "", &Value::Null);
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        self.browser.request("DELETE", &format!("/session/{}", self.session), &Value::Null);
     }
 }
