@@ -1,14 +1,13 @@
 //! A connection of a front end or a handler: a task reads, and writes when it was held up.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use brim_config::Role;
-use brim_service::{Connection, Current, Stream};
+use brim_service::{Connection, Current, Stream, Wake};
 
 use crate::core::{Gone, Key};
 use crate::worker::{GatewayWorker, Shell};
@@ -27,30 +26,6 @@ pub(crate) struct Wired {
     has_ended: Cell<bool>,
     /// The task, while it waits.
     task: Wake,
-}
-
-/// A task that waits, if it does.
-#[derive(Default)]
-pub(crate) struct Wake(Cell<Option<Waker>>);
-
-impl Wake {
-    pub(crate) fn keep(&self, cx: &Context<'_>) {
-        let known = self.0.take().filter(|task| task.will_wake(cx.waker()));
-        self.0.set(known.or_else(|| Some(cx.waker().clone())));
-    }
-
-    /// Lets it have its turn.
-    pub(crate) fn wake(&self) {
-        if let Some(task) = self.0.take() {
-            task.wake();
-        }
-    }
-}
-
-impl fmt::Debug for Wake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wake")
-    }
 }
 
 thread_local! {

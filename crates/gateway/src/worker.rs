@@ -8,11 +8,11 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use brim_config::{Address, GatewaySection, Role};
-use brim_service::{Lifecycle, LogLimit, WorkerContext};
+use brim_service::{Lifecycle, LogLimit, Wake, WorkerContext};
 use brim_wire::link::Numbered;
 use tokio::sync::Notify;
 
-use crate::connection::{Wake, Wired};
+use crate::connection::Wired;
 use crate::core::{Core, FileEvent, Key};
 use crate::disk::Disk;
 use crate::plan::GatewayPlan;

@@ -46,6 +46,7 @@ mod sockets;
 mod stream;
 pub mod tls;
 mod transport;
+mod wake;
 mod worker;
 
 pub use acceptor::{Open, RefusalTurn};
@@ -67,6 +68,7 @@ pub use program::{NotARequest, Program, Settings};
 pub use sockets::{DatagramSocket, Datagrams, PeerAddress, SocketError};
 pub use stream::Stream;
 pub use transport::{Transport, put_held};
+pub use wake::Wake;
 pub use worker::{Connection, Current, Refused, WorkerContext};
 
 /// A line for `systemctl status`, from a process that is no server.

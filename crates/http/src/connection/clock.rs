@@ -1,8 +1,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use brim_service::Wake;
 use http::StatusCode;
 
 use super::outgoing::Outgoing;
@@ -62,7 +63,8 @@ struct BodyClock {
     /// What the app says, in place of the server's `body_timeout`.
     timeout: Option<Duration>,
     expired: bool,
-    waker: Option<Waker>,
+    /// Who waits for them.
+    reader: Wake,
 }
 
 impl BodyClock {
@@ -262,9 +264,7 @@ impl Clock {
             return Poll::Ready(());
         }
         body.since.get_or_insert_with(Instant::now);
-        if !body.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            body.waker = Some(cx.waker().clone());
-        }
+        body.reader.keep(cx);
         Poll::Pending
     }
 
@@ -335,7 +335,7 @@ impl Clock {
     pub(crate) fn rest(&self) {
         self.sample.take();
         self.outgoing.rest();
-        self.body.borrow_mut().waker = None;
+        self.body.borrow_mut().reader = Wake::default();
     }
 
     /// What is to be done at `now`. An overdue body is told to whoever waits for it.
@@ -369,9 +369,7 @@ impl Clock {
         let earned = Duration::from_secs(body.received / times.body_min_rate.max(1));
         if body.since.is_some() && body.waiting(now) >= times.body.saturating_add(earned) {
             body.expired = true;
-            if let Some(waker) = body.waker.take() {
-                waker.wake();
-            }
+            body.reader.wake();
         }
     }
 }

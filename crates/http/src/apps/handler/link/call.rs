@@ -1,8 +1,9 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
+use brim_service::Wake;
 use brim_wire::link::{Cancel, Class, LinkError, ReceiveCredit, ResponseHead, SendCredit};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -35,9 +36,9 @@ struct State {
     send: SendCredit,
     receive: ReceiveCredit,
     /// Who waits for what comes.
-    reader: Option<Waker>,
+    reader: Wake,
     /// Who waits for credit.
-    writer: Option<Waker>,
+    writer: Wake,
 }
 
 /// What begins an answer.
@@ -112,8 +113,8 @@ impl Call {
             touched: false,
             send: SendCredit::new(theirs),
             receive: ReceiveCredit::new(ours),
-            reader: None,
-            writer: None,
+            reader: Wake::default(),
+            writer: Wake::default(),
         };
         Self { id, start, class, client, state: RefCell::new(state) }
     }
@@ -149,7 +150,7 @@ impl Call {
             is_upgrade,
         });
         state.end = end.map(|close| End { close });
-        state.wake_reader();
+        state.reader.wake();
         Ok(())
     }
 
@@ -170,23 +171,21 @@ impl Call {
         if let Follows::End { close } = follows {
             state.end = Some(End { close });
         }
-        state.wake_reader();
+        state.reader.wake();
         Ok(())
     }
 
     pub(super) fn grant(&self, bytes: u32) -> Result<(), LinkError> {
         let mut state = self.state.borrow_mut();
         state.send.grant(bytes)?;
-        let writer = state.writer.take();
-        drop(state);
-        writer.into_iter().for_each(Waker::wake);
+        state.writer.wake();
         Ok(())
     }
 
     pub(super) fn touch(&self) {
         let mut state = self.state.borrow_mut();
         state.touched = true;
-        state.wake_reader();
+        state.reader.wake();
     }
 
     /// It comes to nothing, and what waits for the client is worth nothing any more.
@@ -198,10 +197,8 @@ impl Call {
             state.pieces = Pieces::default();
             state.cuts.clear();
         }
-        state.wake_reader();
-        let writer = state.writer.take();
-        drop(state);
-        writer.into_iter().for_each(Waker::wake);
+        state.reader.wake();
+        state.writer.wake();
     }
 
     /// Waits for the answer.
@@ -269,12 +266,12 @@ impl Call {
 
     /// Waits until at least so many bytes may be sent; how many.
     pub(super) fn poll_credit(&self, cx: &mut Context<'_>, least: u32) -> Poll<usize> {
-        let mut state = self.state.borrow_mut();
+        let state = self.state.borrow();
         let left = state.send.left();
         if left >= least {
             return Poll::Ready(left as usize);
         }
-        keep_waker(&mut state.writer, cx);
+        state.writer.keep(cx);
         Poll::Pending
     }
 
@@ -286,22 +283,9 @@ impl Call {
 }
 
 impl State {
-    fn wake_reader(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-
-    fn wait_to_read<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        keep_waker(&mut self.reader, cx);
+    fn wait_to_read<T>(&self, cx: &Context<'_>) -> Poll<T> {
+        self.reader.keep(cx);
         Poll::Pending
-    }
-}
-
-pub(super) fn keep_waker(place: &mut Option<Waker>, cx: &mut Context<'_>) {
-    match place {
-        Some(waker) if waker.will_wake(cx.waker()) => {}
-        _ => *place = Some(cx.waker().clone()),
     }
 }
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use brim_service::Wake;
 use brim_wire::link::{
     Cancel, Class, Content, Frame, GoAway, GoAwayReason, HEADER_BYTES, Hello, LinkError, Numbered,
     Reason, data_header,
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::CREDIT;
-use super::call::{Call, Failure, Follows, keep_waker, misplaced};
+use super::call::{Call, Failure, Follows, misplaced};
 use super::headers::LastHeaders;
 use super::open::Open;
 use crate::client::{Presence, Watcher};
@@ -35,7 +36,7 @@ pub(in crate::apps::handler) struct Line {
     /// Bytes that were ever put into `out`, and those that were written.
     queued: Cell<u64>,
     written: Cell<u64>,
-    task: RefCell<Option<Waker>>,
+    task: Wake,
     /// Those who wait for room in `out`.
     crowd: RefCell<Vec<Waker>>,
     calls: RefCell<Numbered<u64, Rc<Call>>>,
@@ -77,7 +78,7 @@ impl Line {
             out: RefCell::default(),
             queued: Cell::new(0),
             written: Cell::new(0),
-            task: RefCell::default(),
+            task: Wake::default(),
             crowd: RefCell::default(),
             calls: RefCell::default(),
             last: Cell::new(0),
@@ -251,14 +252,12 @@ impl Line {
 
     /// Lets the task have a turn.
     pub(super) fn wake(&self) {
-        if let Some(task) = self.task.borrow_mut().take() {
-            task.wake();
-        }
+        self.task.wake();
     }
 
     /// The task waits for something to write.
     pub(super) fn keep_task(&self, cx: &mut Context<'_>) {
-        keep_waker(&mut self.task.borrow_mut(), cx);
+        self.task.keep(cx);
     }
 
     /// Gives what is to be written, for a buffer in which everything was.
