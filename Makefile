@@ -21,8 +21,9 @@ test_packages  := $(deb_packages) chromium chromium-driver curl dbus-daemon dbus
 	lintian logrotate man-db mandoc mmdebstrap mongrel2-core python3 python3-websockets python3-zmq slowhttptest systemd-container util-linux wrk
 # Apart from them: nginx comes with a service that starts when it is installed.
 bench_packages := $(build_packages) mongrel2-core nginx-light python3-zmq slowhttptest wrk
+profile_packages := $(bench_packages) curl llvm-19 nghttp2-client openssl python3-websockets
 
-.PHONY: help run test fmt fmt-check lint unit doc deb system-test bench setup setup-bench setup-build setup-deb clean
+.PHONY: help run test fmt fmt-check lint unit doc deb system-test bench profile setup setup-bench setup-build setup-deb setup-profile clean
 
 help:
 	@echo 'make run          serve examples/hello/brim.conf in the foreground, without systemd'
@@ -31,6 +32,7 @@ help:
 	@echo 'make deb          $(deb)'
 	@echo 'make system-test  the package in a booted Debian 12 (as root)'
 	@echo 'make bench        compare with nginx, Mongrel2 and a bare hyper server'
+	@echo 'make profile      take the profile anew by which the package is built'
 	@echo 'make lint         clippy; make fmt: rustfmt'
 	@echo 'make setup        install what these need (as root)'
 
@@ -81,8 +83,12 @@ system-test: setup
 
 # PARTS="small tls" measures only these; bench/README.md lists them.
 bench: setup-bench
-	$(CARGO) build --locked --release -p brim-http -p brim-gateway -p brim-tcp -p brim-udp -p brim-bench --bins
+	$(MAKE) -C packaging all
+	$(CARGO) build --locked --release -p brim-bench --bins
 	$(CARGO_TARGET_DIR)/release/brim-bench $(PARTS)
+
+profile: setup-profile
+	$(MAKE) -C packaging profile
 
 # Installs by apt what is missing of the packages named; says what to do when not root.
 define install
@@ -106,6 +112,10 @@ setup:
 setup-bench:
 	$(need_cargo)
 	$(call install,$(bench_packages))
+
+setup-profile:
+	$(need_cargo)
+	$(call install,$(profile_packages))
 
 setup-build:
 	$(need_cargo)
