@@ -81,9 +81,9 @@ system-test: setup
 	@test -f $(deb) || $(MAKE) deb
 	BRIM_DEB=$(deb) $(CARGO) test --locked --workspace --test system
 
-# PARTS="small tls" measures only these; bench/README.md lists them.
+# PARTS="small tls" measures only these; bench/README.md lists them. Programs and peers are those of this tree.
 bench: setup-bench
-	$(MAKE) -C packaging all
+	$(MAKE) -C packaging all BRIM_BUILT=
 	$(CARGO) build --locked --release -p brim-bench --bins
 	$(CARGO_TARGET_DIR)/release/brim-bench $(PARTS)
 

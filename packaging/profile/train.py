@@ -22,6 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 EXAMPLES = os.path.join(HERE, "../../examples")
 HELLO = os.path.join(HERE, "../../bench/handlers/hello.py")
 SECONDS = 2
+# Allocation as in the unit.
 ENVIRONMENT = dict(os.environ, GLIBC_TUNABLES="glibc.malloc.tcache_count=200")
 
 
