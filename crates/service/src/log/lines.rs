@@ -7,18 +7,33 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 /// Bytes a worker may have waiting for the writer.
 const RING: usize = 256 * 1024;
+/// So many are enough to disturb it while it rests: the rest of the ring has room for what comes until then.
+const MANY: usize = RING / 4;
 
 /// Wakes the writer, at most once per turn of its loop.
 #[derive(Clone, Debug)]
 pub(crate) struct Waker {
     pub(crate) thread: Thread,
+    /// It knows that there is something.
     pub(crate) pending: Arc<AtomicBool>,
+    /// It is not to rest now.
+    pub(crate) hurry: Arc<AtomicBool>,
 }
 
 impl Waker {
+    /// There is something to write.
     pub(crate) fn wake(&self) {
+        self.raise(&self.pending);
+    }
+
+    /// There is much to write, or something that is not to wait.
+    pub(crate) fn hurry(&self) {
+        self.raise(&self.hurry);
+    }
+
+    fn raise(&self, flag: &AtomicBool) {
         // The load first: a store on every line would bounce the cache line between the workers.
-        if !self.pending.load(Ordering::Relaxed) && !self.pending.swap(true, Ordering::AcqRel) {
+        if !flag.load(Ordering::Relaxed) && !flag.swap(true, Ordering::AcqRel) {
             self.thread.unpark();
         }
     }
@@ -36,14 +51,18 @@ impl LineSink {
     /// Hands a whole line (or record) on, or drops and counts it. Never waits.
     pub fn push(&mut self, line: &[u8]) {
         let length = u32::try_from(line.len()).unwrap_or(u32::MAX).to_le_bytes();
-        if self.ring.slots() < length.len() + line.len() {
+        let room = self.ring.slots();
+        if room < length.len() + line.len() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         } else {
             // Both fit: this thread alone pushes, so room cannot vanish in between.
             let _ = self.ring.push_entire_slice(&length);
             let _ = self.ring.push_entire_slice(line);
         }
-        self.waker.wake();
+        match RING - room >= MANY {
+            true => self.waker.hurry(),
+            false => self.waker.wake(),
+        }
     }
 }
 
@@ -105,8 +124,8 @@ mod tests {
     use super::*;
 
     fn pair() -> (LineSink, LineSource, Arc<AtomicU64>) {
-        let pending = Arc::new(AtomicBool::new(false));
-        let waker = Waker { thread: std::thread::current(), pending };
+        let (pending, hurry) = Default::default();
+        let waker = Waker { thread: std::thread::current(), pending, hurry };
         let dropped = Arc::new(AtomicU64::new(0));
         let (sink, source) = LineSource::pair(waker, dropped.clone());
         (sink, source, dropped)
@@ -145,6 +164,23 @@ mod tests {
         }
         assert_eq!(popped, RING / 1024);
         assert_eq!(dropped.load(Ordering::Relaxed), 1 + pushed - popped as u64);
+    }
+
+    #[test]
+    fn only_many_bytes_disturb_a_resting_writer() {
+        let (mut sink, mut source, _) = pair();
+        let line = [b'x'; 1020];
+        (0..MANY / 1024).for_each(|_| sink.push(&line));
+        let flags = |sink: &LineSink| {
+            [&sink.waker.pending, &sink.waker.hurry].map(|flag| flag.load(Ordering::Relaxed))
+        };
+        assert_eq!(flags(&sink), [true, false]);
+        sink.push(b"one more");
+        assert_eq!(flags(&sink), [true, true]);
+        sink.waker.hurry.store(false, Ordering::Relaxed);
+        while source.pop().is_some() {}
+        sink.push(&line);
+        assert_eq!(flags(&sink), [true, false]);
     }
 
     #[test]

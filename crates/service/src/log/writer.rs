@@ -14,8 +14,10 @@ use super::record::Record;
 
 /// Records that may wait for the writer; more are dropped and counted.
 const RECORDS: usize = 2048;
-/// The writer rests this long between two turns, so that it writes in batches.
-const REST: Duration = Duration::from_millis(10);
+/// The writer rests this long between two turns, so that it writes in batches, unless there is much to write.
+const REST: Duration = Duration::from_millis(50);
+/// How soon it looks again when the process ends.
+const LAST_REST: Duration = Duration::from_millis(10);
 /// How soon a sink that refused is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 /// How often to look whether the file of access lines was moved away.
@@ -80,14 +82,14 @@ impl LogHandle {
     pub(crate) fn line_sink(&self) -> LineSink {
         let (sink, source) = LineSource::pair(self.waker.clone(), self.dropped_lines.clone());
         let _ = self.controls.send(Control::Source(source));
-        self.waker.wake();
+        self.waker.hurry();
         sink
     }
 
     /// Sends access lines elsewhere from now on, or opens the same file anew.
     pub(crate) fn access_output(&self, output: AccessOutput) {
         let _ = self.controls.send(Control::Access(output));
-        self.waker.wake();
+        self.waker.hurry();
     }
 
     /// Records and access lines dropped so far.
@@ -99,7 +101,7 @@ impl LogHandle {
     /// Lets the writer write what is there and end; waits for that, but not for ever.
     pub(crate) fn finish(&self, thread: JoinHandle<()>) {
         self.finish.store(true, Ordering::Release);
-        self.waker.wake();
+        self.waker.hurry();
         let deadline = Instant::now() + LAST_WORDS;
         while !thread.is_finished() && Instant::now() < deadline {
             self.waker.thread.unpark();
@@ -116,8 +118,7 @@ pub(crate) fn start(identity: Identity) -> io::Result<(LogHandle, JoinHandle<()>
 fn start_with(identity: Identity, journal: Journal) -> io::Result<(LogHandle, JoinHandle<()>)> {
     let (records, received) = sync_channel(RECORDS);
     let (controls, told) = channel();
-    let pending = Arc::new(AtomicBool::new(false));
-    let finish = Arc::new(AtomicBool::new(false));
+    let (pending, hurry, finish) = <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
     let dropped_lines = Arc::new(AtomicU64::new(0));
     let writer = Writer {
         journal,
@@ -126,12 +127,13 @@ fn start_with(identity: Identity, journal: Journal) -> io::Result<(LogHandle, Jo
         told,
         sources: Vec::new(),
         pending: pending.clone(),
+        hurry: hurry.clone(),
         finish: finish.clone(),
         dropped_lines: dropped_lines.clone(),
         identity,
     };
     let thread = std::thread::Builder::new().name("log".to_owned()).spawn(|| writer.run())?;
-    let waker = Waker { thread: thread.thread().clone(), pending };
+    let waker = Waker { thread: thread.thread().clone(), pending, hurry };
     let dropped_records = Arc::default();
     Ok((LogHandle { records, controls, waker, finish, dropped_records, dropped_lines }, thread))
 }
@@ -144,6 +146,7 @@ struct Writer {
     told: Receiver<Control>,
     sources: Vec<LineSource>,
     pending: Arc<AtomicBool>,
+    hurry: Arc<AtomicBool>,
     finish: Arc<AtomicBool>,
     dropped_lines: Arc<AtomicU64>,
     identity: Identity,
@@ -151,26 +154,46 @@ struct Writer {
 
 impl Writer {
     fn run(mut self) {
+        let mut idle = false;
         loop {
             let finishing = self.finish.load(Ordering::Acquire);
-            let worked = self.pending.swap(false, Ordering::AcqRel);
-            self.turn();
+            self.hurry.store(false, Ordering::Release);
+            self.pending.store(false, Ordering::Release);
+            let worked = self.turn();
             let stuck = self.journal.is_stuck() || self.access.is_stuck();
             if finishing && !stuck {
                 return;
             }
             if stuck {
-                std::thread::sleep(if finishing { REST } else { RETRY });
+                std::thread::sleep(if finishing { LAST_REST } else { RETRY });
             } else if worked {
-                std::thread::sleep(REST);
+                // Nobody has to wake it for what comes now.
+                self.pending.store(true, Ordering::Release);
+                self.rest();
+            } else if !idle {
+                // Somebody may not have seen yet that it is to be woken again.
+                self.rest();
             } else {
                 std::thread::park();
+            }
+            idle = !worked;
+        }
+    }
+
+    /// Waits for more to write in one go.
+    fn rest(&self) {
+        let end = Instant::now() + REST;
+        while !self.hurry.load(Ordering::Acquire) && !self.finish.load(Ordering::Acquire) {
+            match end.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => return,
+                left => std::thread::park_timeout(left),
             }
         }
     }
 
-    /// Writes what waits, as far as it is taken.
-    fn turn(&mut self) {
+    /// Writes what waits, as far as it is taken; whether there was anything.
+    fn turn(&mut self) -> bool {
+        let mut worked = false;
         while let Ok(control) = self.told.try_recv() {
             match control {
                 Control::Source(source) => self.sources.push(source),
@@ -179,7 +202,10 @@ impl Writer {
         }
         while !self.journal.is_stuck() || self.journal.retry() {
             match self.received.try_recv() {
-                Ok(record) => self.journal.write(&record, &self.identity),
+                Ok(record) => {
+                    worked = true;
+                    self.journal.write(&record, &self.identity);
+                }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
@@ -188,11 +214,13 @@ impl Writer {
             while self.access.has_room(&self.journal)
                 && let Some(line) = source.pop()
             {
+                worked = true;
                 self.access.take(line, &mut self.journal);
             }
         }
         self.access.flush(&self.dropped_lines);
         self.sources.retain(|source| !source.is_finished());
+        worked
     }
 }
 
