@@ -21,7 +21,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 mod clock;
 mod direct;
@@ -202,7 +202,8 @@ impl Shell {
         let mut hyper = worker.protocol.serve_connection(io, service);
         let uri_limit = worker.limits.uri;
         drop(worker);
-        let mut look = pin!(sleep(self.clock.park_after()));
+        let first = Clock::next_look(Instant::now(), self.clock.park_after());
+        let mut look = pin!(sleep_until(first.into()));
         let (result, due) = poll_fn(|cx| {
             if let Poll::Ready(result) = hyper.poll_without_shutdown(cx) {
                 return Poll::Ready((Some(result), None));
@@ -213,7 +214,7 @@ impl Shell {
             while look.as_mut().poll(cx).is_ready() {
                 let now = Instant::now();
                 match self.clock.due(now) {
-                    Due::Wait(time) => look.as_mut().reset((now + time).into()),
+                    Due::Wait(time) => look.as_mut().reset(Clock::next_look(now, time).into()),
                     due => return Poll::Ready((None, Some(due))),
                 }
             }

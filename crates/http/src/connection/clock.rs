@@ -20,6 +20,8 @@ const PARK_AFTER_CROWDED: Duration = Duration::from_millis(20);
 const CROWD: usize = 32;
 /// How often a connection with work in progress is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Looks fall on multiples of this, so that one wake-up does for many connections.
+const GRID: Duration = Duration::from_millis(20);
 /// How long a client that has ended its half may wait for its response to begin. Most of those
 /// clients are gone altogether, and what their requests cost is better spent on others.
 const GRACE: Duration = Duration::from_secs(1);
@@ -135,6 +137,17 @@ impl Clock {
             true => PARK_AFTER_CROWDED,
             false => PARK_AFTER,
         }
+    }
+
+    /// When to look at the connection again, after this time or a little later.
+    pub(crate) fn next_look(now: Instant, time: Duration) -> Instant {
+        thread_local! {
+            static ZERO: Instant = Instant::now();
+        }
+        let at = now + time;
+        let behind = at.saturating_duration_since(ZERO.with(|zero| *zero)).as_nanos();
+        let rest = behind.next_multiple_of(GRID.as_nanos()) - behind;
+        at + Duration::from_nanos(u64::try_from(rest).unwrap_or_default())
     }
 
     /// When the present phase began.
@@ -371,5 +384,25 @@ impl Clock {
             body.expired = true;
             body.reader.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_fall_together_and_not_too_soon() {
+        let now = Instant::now();
+        let mut looks: Vec<_> = (0..1000u64)
+            .map(|number| {
+                let due = now + Duration::from_micros(number * 100);
+                let look = Clock::next_look(due, PARK_AFTER);
+                assert!((due + PARK_AFTER..due + PARK_AFTER + GRID).contains(&look));
+                look
+            })
+            .collect();
+        looks.dedup();
+        assert!((5..=6).contains(&looks.len()), "{}", looks.len());
     }
 }

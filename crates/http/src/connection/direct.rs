@@ -16,10 +16,10 @@ use http::request::Parts;
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::has_budget_remaining;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep_until};
 
 use super::Shell;
-use super::clock::Due;
+use super::clock::{Clock, Due};
 use crate::body::Sending;
 use crate::exchange::{self, Abandoned};
 
@@ -63,7 +63,8 @@ struct Look<'a> {
 impl Shell {
     /// Answers what is simple, until something else comes, silence or the end. `rest` was read before.
     pub(super) async fn speak_directly(&self, transport: &mut Transport, mut rest: Bytes) -> Turn {
-        let mut look = Look { alarm: pin!(sleep(self.clock.park_after())), is_set: false };
+        let first = Clock::next_look(Instant::now(), self.clock.park_after());
+        let mut look = Look { alarm: pin!(sleep_until(first.into())), is_set: false };
         loop {
             let (mut head, ()) = Request::new(()).into_parts();
             let asked = poll_fn(|cx| match self.poll_asked(cx, transport, &mut rest, &mut head) {
@@ -195,7 +196,7 @@ impl Shell {
             ready!(look.alarm.as_mut().poll(cx));
             let now = Instant::now();
             match self.clock.due(now) {
-                Due::Wait(time) => look.alarm.as_mut().reset((now + time).into()),
+                Due::Wait(time) => look.alarm.as_mut().reset(Clock::next_look(now, time).into()),
                 Due::Park => return Poll::Ready(Turn::Silent),
                 Due::WriteTimeout => return Poll::Ready(Turn::Stuck),
                 Due::Gone | Due::HeadTimeout => return Poll::Ready(Turn::Over),

@@ -1,13 +1,12 @@
 //! Heads of responses: what they say of themselves, and what of it goes on.
 
 use std::mem::MaybeUninit;
-use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use httparse::{ParserConfig, Status};
-use memchr::memmem::Finder;
+use memchr::memchr_iter;
 
 use super::decoder::Decoder;
 use super::head::is_of_one_hop;
@@ -117,13 +116,13 @@ pub(super) fn take(
 
 /// Where a head ends: behind the first empty line.
 fn end(input: &[u8], searched: usize) -> Option<usize> {
-    static CRLF: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\r\n"));
-    static LF: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\n"));
     let rest = input.get(searched..)?;
-    let crlf = CRLF.find(rest);
-    let before = crlf.and_then(|at| rest.get(..=at)).unwrap_or(rest);
-    let end = LF.find(before).map(|at| at + 2).or(crlf.map(|at| at + 3))?;
-    Some(searched + end)
+    let behind = |at| match rest.get(at + 1..)? {
+        [b'\n', ..] => Some(searched + at + 2),
+        [b'\r', b'\n', ..] => Some(searched + at + 3),
+        _ => None,
+    };
+    memchr_iter(b'\n', rest).find_map(behind)
 }
 
 /// Understands a whole head; `None` for one that is only informational.
