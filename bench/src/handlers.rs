@@ -13,7 +13,7 @@ use crate::rate::{self, Asked};
 use crate::server::{Server, free_address, program};
 use crate::site::Site;
 
-/// Requests a second at fixed rates: where each comes alone, and where several come together.
+/// Requests a second at fixed rates: where few come together, and where many do. The clients' clock has steps of 1 ms.
 const RATES: [u32; 2] = [5000, 15_000];
 /// Clients that one message goes to.
 pub const WAITING: u32 = 100;
