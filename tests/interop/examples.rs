@@ -17,7 +17,7 @@ pub(crate) fn start(kind: Kind, handler: &str, arguments: &[&str]) -> (Server, P
     let server = Server::start(kind, &[section], false);
     let mut command = match handler.ends_with(".py") {
         true => {
-            let mut command = Command::new("python3");
+            let mut command = Command::new(brim_testing::python_with("zmq"));
             command.arg(example(handler));
             command
         }

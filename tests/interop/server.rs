@@ -192,8 +192,9 @@ impl Server {
         let loaded = Command::new("m2sh")
             .args(["load", "--config", "mongrel2.conf", "--db", "config.sqlite"])
             .current_dir(self.folder())
-            .output();
-        assert!(loaded.is_ok_and(|output| output.status.success()), "m2sh does not load");
+            .output()
+            .unwrap_or_else(|error| panic!("m2sh: {error} (Debian: apt install mongrel2-core)"));
+        assert!(loaded.status.success(), "m2sh does not load: {loaded:?}");
         let mut command = Command::new("mongrel2");
         command.args(["config.sqlite", "interop"]).current_dir(self.folder()).stdout(Stdio::null());
         self.processes().push(Process::start(&mut command));

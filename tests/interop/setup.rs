@@ -57,7 +57,7 @@ impl Setup {
         let (send, recv) = server.specs(section);
         let mut command = match self.witness {
             Witness::Pyzmq => {
-                let mut command = Command::new("python3");
+                let mut command = Command::new(brim_testing::python_with("zmq"));
                 command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/interop/handler.py"));
                 command
             }

@@ -72,7 +72,7 @@ pub(crate) fn rules_are_kept(setup: &Setup) {
             let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
             let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/websockets_rules.py");
             let path = format!("/{section}/socket");
-            let mut command = Command::new(python_with_websockets().expect("the library"));
+            let mut command = Command::new(brim_testing::python_with("websockets"));
             command.args([rules, &host, &port, &path, "262144"]).args(without);
             let output = command.output().expect("python3");
             let said = String::from_utf8_lossy(&output.stdout);
@@ -81,11 +81,4 @@ pub(crate) fn rules_are_kept(setup: &Setup) {
             assert!(output.status.success(), "websocket_ping = {ping}:\n{said}{error}");
         });
     }
-}
-
-/// Debian's own, though there may be another one before it.
-pub(crate) fn python_with_websockets() -> Option<&'static str> {
-    ["/usr/bin/python3", "python3"]
-        .into_iter()
-        .find(|python| crate::runs(python, &["-c", "import websockets"]))
 }

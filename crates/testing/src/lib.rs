@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 mod home;
 mod process;
 mod server;
+mod tools;
 
 pub use home::Home;
 pub use process::{Ended, Process, saved};
 pub use server::Server;
+pub use tools::python_with;
 
 /// The longest that anything may take which ought to happen at once.
 pub const PATIENCE: Duration = Duration::from_secs(20);

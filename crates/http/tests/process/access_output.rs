@@ -148,10 +148,11 @@ fn a_log_that_was_moved_is_opened_anew_without_a_word_and_no_line_is_lost() {
 #[test]
 fn logrotate_moves_and_compresses_and_no_line_is_lost() {
     let logrotate = Path::new("/usr/sbin/logrotate");
-    if !logrotate.exists() || !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: needs logrotate, and root");
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: needs root");
         return;
     }
+    assert!(logrotate.exists(), "there is no logrotate (Debian: apt install logrotate)");
     let daemon = serve("apps = echo");
     let log = daemon.access_log();
     let logs = log.parent().unwrap();

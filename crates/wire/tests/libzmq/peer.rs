@@ -13,7 +13,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     fn start(kind: SocketType, arguments: &[&str]) -> Self {
-        let mut child = Command::new("python3")
+        let mut child = Command::new(brim_testing::python_with("zmq"))
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/libzmq/peer.py"))
             .arg(kind.as_str())
             .args(arguments)

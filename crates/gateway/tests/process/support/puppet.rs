@@ -29,7 +29,7 @@ pub(crate) struct Seen {
 impl Puppet {
     pub(crate) fn start(send: &str, recv: &str, arguments: &[&str]) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/puppet.py");
-        let mut child = Command::new("python3")
+        let mut child = Command::new(brim_testing::python_with("zmq"))
             .args([script, send, recv])
             .args(arguments)
             .stdin(Stdio::piped())
