@@ -15,6 +15,7 @@ use crate::chain::Next;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::scope::Matched;
+use crate::spare;
 
 pub use brim_service::AppContext;
 
@@ -92,6 +93,12 @@ struct Head {
     parts: Parts,
     path: RequestPath,
     route: Option<Matched>,
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        spare::keep(std::mem::take(&mut self.parts.headers));
+    }
 }
 
 impl Request {

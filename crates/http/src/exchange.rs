@@ -13,8 +13,10 @@ use brim_service::tls::ClientCertificate;
 use brim_service::{Lifecycle, PeerAddress};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 
+mod said;
 mod service;
 
+pub(crate) use said::Said;
 pub(crate) use service::{Abandoned, Service, answer};
 
 use crate::access_log::Line;
@@ -86,15 +88,6 @@ pub(crate) struct Shown {
     pub(crate) auth_token: Option<HeaderValue>,
     /// All of them, with `log_headers`.
     pub(crate) all: Option<HeaderMap>,
-}
-
-/// What apps say about an exchange.
-#[derive(Debug, Default)]
-pub(crate) struct Said {
-    pub(crate) remote_user: Option<String>,
-    pub(crate) authenticated_user: Option<String>,
-    pub(crate) source: Option<String>,
-    pub(crate) log_info: Vec<Rc<str>>,
 }
 
 impl Exchange {

@@ -39,6 +39,7 @@ mod plan;
 mod registry;
 mod routes;
 mod scope;
+mod spare;
 mod title_case;
 mod txn;
 mod upgrade;

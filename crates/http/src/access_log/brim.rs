@@ -35,7 +35,7 @@ pub(crate) fn write(line: &Line<'_>, stamp: &str, out: &mut Vec<u8>) {
     text(out, line.broken.then_some("disconnect"));
     text(out, said.authenticated_user.as_deref());
     text(out, said.source.as_deref());
-    for info in &said.log_info {
+    for info in said.log_info.iter() {
         text(out, Some(info));
     }
     if let Some(headers) = line.headers() {

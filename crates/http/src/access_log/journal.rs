@@ -45,7 +45,7 @@ pub(crate) fn write(line: &Line<'_>, section: &str, out: &mut Vec<u8>) {
             journal_field(out, name, value);
         }
     }
-    for info in &said.log_info {
+    for info in said.log_info.iter() {
         journal_field(out, "BRIM_LOG_INFO", info);
     }
 }

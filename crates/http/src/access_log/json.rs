@@ -72,7 +72,7 @@ pub(crate) fn write(line: &Line<'_>, stamp: &str, out: &mut Vec<u8>) {
         seconds: (line.elapsed().as_secs_f64() * 1e5).round() / 1e5,
         disconnect: line.broken,
         source: said.source.as_deref(),
-        log_info: said.log_info.iter().map(|info| &**info).collect(),
+        log_info: said.log_info.iter().collect(),
         headers: exchange.shown.all.as_ref().map(|headers| super::line::shown(headers).collect()),
     };
     let _ = serde_json::to_writer(&mut *out, &record);

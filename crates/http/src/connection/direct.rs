@@ -22,6 +22,7 @@ use super::Shell;
 use super::clock::{Clock, Due};
 use crate::body::Sending;
 use crate::exchange::{self, Abandoned};
+use crate::spare;
 
 mod head;
 mod response;
@@ -67,6 +68,7 @@ impl Shell {
         let mut look = Look { alarm: pin!(sleep_until(first.into())), is_set: false };
         loop {
             let (mut head, ()) = Request::new(()).into_parts();
+            head.headers = spare::take();
             let asked = poll_fn(|cx| match self.poll_asked(cx, transport, &mut rest, &mut head) {
                 Poll::Pending => self.poll_due(cx, &mut look).map(Err),
                 asked => asked,
@@ -92,7 +94,7 @@ impl Shell {
                 Ok(response) => response.into_parts(),
                 Err(turn) => return turn,
             };
-            let now = if at_once { self.clock.since() } else { Instant::now() };
+            let now = || if at_once { self.clock.since() } else { Instant::now() };
             let output = poll_fn(|cx| Poll::Ready(Output::of(cx, &head, &mut body, now)));
             let Some(mut output) = output.await else {
                 let both = [bytes, std::mem::take(&mut rest)].concat();
@@ -100,6 +102,7 @@ impl Shell {
                 return Turn::Hyper(both.into(), Some(Box::new(response)));
             };
             drop(body);
+            spare::keep(head.headers);
             let written = poll_fn(|cx| match self.poll_write(cx, transport, &mut output) {
                 Poll::Pending => self.poll_due(cx, &mut look).map(Err),
                 Poll::Ready(written) => Poll::Ready(written.map_err(|_| Turn::Over)),
@@ -233,7 +236,7 @@ impl Output {
         cx: &mut Context<'_>,
         head: &http::response::Parts,
         body: &mut Sending,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
     ) -> Option<Self> {
         let length = body.is_within(BODY)?;
         let mut output = Self { first: OUTPUT_BUFFER.take(), written: 0, rest: Bytes::new() };

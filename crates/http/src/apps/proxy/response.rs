@@ -10,6 +10,7 @@ use memchr::memchr_iter;
 
 use super::decoder::Decoder;
 use super::head::is_of_one_hop;
+use crate::spare;
 
 /// Most header lines.
 const LINES: usize = 100;
@@ -143,6 +144,7 @@ fn read(bytes: &Bytes, names: &mut Names, asked: Asked<'_>) -> Result<Option<Hea
     }
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = status;
+    parts.headers = spare::take();
     let headers = &mut parts.headers;
     headers.reserve(parsed.headers.len());
     let mut fields = Fields::default();

@@ -16,7 +16,12 @@ use crate::title_case;
 ///
 /// `None` where there is something special to it, about which hyper knows what is to be done. Then what was
 /// appended means nothing.
-pub(super) fn write(head: &Parts, length: u64, now: Instant, out: &mut Vec<u8>) -> Option<()> {
+pub(super) fn write(
+    head: &Parts,
+    length: u64,
+    now: impl FnOnce() -> Instant,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     let bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if bodiless || head.status.is_informational() || head.version != Version::HTTP_11 {
         return None;
@@ -56,7 +61,7 @@ pub(super) fn write(head: &Parts, length: u64, now: Instant, out: &mut Vec<u8>) 
     if !dated {
         out.extend_from_slice(b"Date: ");
         DATE_NOW.with_borrow_mut(|date| {
-            let date = date.at(now, |time| HttpDate::from(time).to_string());
+            let date = date.at(now(), |time| HttpDate::from(time).to_string());
             out.extend_from_slice(date.as_bytes());
         });
         out.extend_from_slice(b"\r\n");
@@ -87,12 +92,12 @@ mod tests {
 
     fn written(head: &Parts, length: u64) -> String {
         let mut out = Vec::new();
-        write(head, length, Instant::now(), &mut out).unwrap();
+        write(head, length, Instant::now, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     fn is_plain(head: &Parts, length: u64) -> bool {
-        write(head, length, Instant::now(), &mut Vec::new()).is_some()
+        write(head, length, Instant::now, &mut Vec::new()).is_some()
     }
 
     #[test]
