@@ -13,8 +13,8 @@ use crate::rate::{self, Asked};
 use crate::server::{Server, free_address, program};
 use crate::site::Site;
 
-/// Requests a second at fixed rates: where few come together, and where many do. The clients' clock has steps of 1 ms.
-const RATES: [u32; 2] = [5000, 15_000];
+/// Requests a second where few come together. The clients' clock has steps of 1 ms.
+const FEW: u32 = 5000;
 /// Clients that one message goes to.
 pub const WAITING: u32 = 100;
 
@@ -110,7 +110,7 @@ struct Seen {
     /// Milliseconds that 99 of 100 of them took at most.
     p99: f64,
     /// Microseconds of processor time per answer at each of the fixed rates.
-    costs: [f64; RATES.len()],
+    costs: [f64; 2],
     /// Answers per second, of one message to many.
     deliveries: f64,
 }
@@ -145,25 +145,34 @@ pub fn run(site: &Site, rounds: Rounds) -> io::Result<()> {
         let brim = Served::brim(site, handler, WORKERS)?;
         let single = Served::brim(site, handler, 1)?;
         let mongrel2 = Served::mongrel2(site, handler)?;
+        let rates = [FEW, half_speed(&mongrel2)?];
         let mut seen = Vec::new();
         for _ in 0..rounds.count {
             seen.push(Round {
-                brim: round(&brim, handler, rounds)?,
-                single: round(&single, handler, rounds)?,
-                mongrel2: round(&mongrel2, handler, rounds)?,
+                brim: round(&brim, handler, rates, rounds)?,
+                single: round(&single, handler, rates, rounds)?,
+                mongrel2: round(&mongrel2, handler, rates, rounds)?,
             });
         }
-        print(handler, wanted, &seen);
+        print(handler, wanted, rates, &seen);
     }
     Ok(())
 }
 
-fn round(served: &Served, handler: Handler, rounds: Rounds) -> io::Result<Seen> {
+/// Half of the requests a second that it answers under full load, in thousands: a fixed rate at which machines
+/// slow and fast have as much to do.
+fn half_speed(served: &Served) -> io::Result<u32> {
+    let load = wrk(&format!("http://{}/", served.address), CONNECTIONS, 2)?;
+    let thousands = load.requests as f64 / load.seconds / 2000.0;
+    Ok((thousands.round() as u32).max(1) * 1000)
+}
+
+fn round(served: &Served, handler: Handler, rates: [u32; 2], rounds: Rounds) -> io::Result<Seen> {
     let url = format!("http://{}/", served.address);
     let load = wrk(&url, CONNECTIONS, rounds.seconds)?;
     let time = Duration::from_secs(u64::from(rounds.seconds));
-    let mut costs = [0.0; RATES.len()];
-    for (cost, rate) in costs.iter_mut().zip(RATES) {
+    let mut costs = [0.0; 2];
+    for (cost, rate) in costs.iter_mut().zip(rates) {
         let before = served.busy()?;
         let asked = rate::ask(served.address, CONNECTIONS, rate, time)?;
         *cost = served.busy()?.saturating_sub(before).as_secs_f64() * 1e6 / asked.count as f64;
@@ -179,7 +188,7 @@ fn round(served: &Served, handler: Handler, rounds: Rounds) -> io::Result<Seen> 
     Ok(Seen { rate, p99: load.p99, costs, deliveries })
 }
 
-fn print(handler: Handler, wanted: Wanted, seen: &[Round]) {
+fn print(handler: Handler, wanted: Wanted, rates: [u32; 2], seen: &[Round]) {
     let name = match handler {
         Handler::Python => "a handler in Python (libzmq)",
         Handler::Rust => "a handler in Rust (the crate zeromq)",
@@ -209,7 +218,7 @@ fn print(handler: Handler, wanted: Wanted, seen: &[Round]) {
     let at_least = |wanted: f64| format!(">{wanted:.1}");
     line("requests/s".to_owned(), |seen| seen.rate, at_least(wanted.rate));
     line("p99, ms".to_owned(), |seen| seen.p99, at_most(wanted.p99));
-    let [slow, fast] = RATES.map(|rate| format!("us processor at {rate}/s"));
+    let [slow, fast] = rates.map(|rate| format!("us processor at {rate}/s"));
     line(slow, |seen| seen.costs[0], at_most(wanted.cost));
     line(fast, |seen| seen.costs[1], at_most(wanted.cost));
     if let Some(ratio) = wanted.deliveries {
