@@ -76,9 +76,19 @@ pub enum Upload<'a> {
 }
 
 /// Names and values in the order of the message, a line each: one name may stand there several times.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Headers {
-    lines: Vec<(Bytes, Bytes)>,
+    message: Bytes,
+    lines: Vec<(Text, Text)>,
+}
+
+/// A name or a value.
+#[derive(Clone)]
+enum Text {
+    /// It stands in the message, from here on and so long.
+    Within(usize, usize),
+    /// It was written with escapes there.
+    Apart(Box<[u8]>),
 }
 
 impl Request {
@@ -90,14 +100,14 @@ impl Request {
         }
         let mut lines = Vec::with_capacity(16);
         for (name, values) in parsed.headers.iter() {
-            let name = part(message, name);
-            lines.extend(values.iter().map(|value| (name.clone(), part(message, value))));
+            let line = |value| (Text::of(message, name), Text::of(message, value));
+            lines.extend(values.iter().map(|value| line(value)));
         }
         Ok(Self {
             client: Client { server: Arc::clone(server), id: parsed.id },
             path: part(message, parsed.path),
             encoding: parsed.encoding,
-            headers: Headers { lines },
+            headers: Headers { message: message.clone(), lines },
             body: part(message, parsed.body),
             kind: kind(&parsed),
         })
@@ -191,7 +201,40 @@ impl Headers {
 
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.lines.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+        self.lines.iter().map(|(name, value)| (name.of_message(self), value.of_message(self)))
+    }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Headers {}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy;
+        f.debug_map().entries(self.iter().map(|(name, value)| (text(name), text(value)))).finish()
+    }
+}
+
+impl Text {
+    fn of(message: &[u8], bytes: &[u8]) -> Self {
+        match place(message, bytes) {
+            Some(start) => Self::Within(start, bytes.len()),
+            None => Self::Apart(bytes.into()),
+        }
+    }
+
+    fn of_message<'h>(&'h self, headers: &'h Headers) -> &'h [u8] {
+        match self {
+            Self::Within(start, length) => {
+                headers.message.get(*start..start + length).unwrap_or_default()
+            }
+            Self::Apart(bytes) => bytes,
+        }
     }
 }
 
@@ -213,12 +256,16 @@ fn kind(request: &wire::Request<'_>) -> Kind {
 
 /// These bytes, without a copy if they stand in the message.
 fn part(message: &Bytes, bytes: &[u8]) -> Bytes {
-    let (outer, inner) = (message.as_ptr_range(), bytes.as_ptr_range());
-    if outer.start <= inner.start && inner.end <= outer.end {
-        message.slice_ref(bytes)
-    } else {
-        Bytes::copy_from_slice(bytes)
+    match place(message, bytes) {
+        Some(start) => message.slice(start..start + bytes.len()),
+        None => Bytes::copy_from_slice(bytes),
     }
+}
+
+/// Where these bytes begin, if they stand in the message.
+fn place(message: &[u8], bytes: &[u8]) -> Option<usize> {
+    let start = bytes.as_ptr().addr().checked_sub(message.as_ptr().addr())?;
+    (start + bytes.len() <= message.len()).then_some(start)
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

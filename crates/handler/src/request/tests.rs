@@ -40,6 +40,16 @@ fn a_request_is_the_same_in_both_encodings() {
 }
 
 #[test]
+fn headers_are_equal_however_they_were_written() {
+    let keys = [(Key::Method, "GET")];
+    let [json, tnetstring] =
+        ENCODINGS.map(|encoding| request(encoding, "/", (&keys, &[("x", "\"1\"")]), "").headers);
+    assert_eq!(json, tnetstring);
+    assert_eq!(format!("{json:?}"), r#"{"METHOD": "GET", "x": "\"1\""}"#);
+    assert_ne!(json, request(Encoding::Json, "/", (&keys, &[("x", "1")]), "").headers);
+}
+
+#[test]
 fn a_request_tells_what_it_is_about() {
     let json = (Key::Method, "JSON");
     let websocket = (Key::Method, "WEBSOCKET");
