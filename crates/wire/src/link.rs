@@ -28,7 +28,7 @@ pub use encode::{
     readdress,
 };
 pub use error::LinkError;
-pub use head::{Class, Headers, RequestHead, ResponseHead};
+pub use head::{CERTIFICATE, Class, Headers, RequestHead, ResponseHead};
 pub use numbered::{NumberHasher, Numbered};
 
 /// The lowest version of the format that is spoken here.

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use brim_wire::link::{Class, Headers, RequestHead};
+use brim_wire::link::{CERTIFICATE, Class, Headers, RequestHead};
 use brim_wire::request::{
     Encoding, Envelope, Key, RequestWriter, UPLOAD_DONE, UPLOAD_START, append_credits,
     append_disconnect,
@@ -75,8 +75,10 @@ impl Pen {
                 writer.key(Key::Path, path);
                 headers_of(&mut writer, head, headers, about);
                 origin_keys(&mut writer, head, about, false);
+                certificate(&mut writer, head, headers);
             }
             Encoding::Tnetstring => {
+                certificate(&mut writer, head, headers);
                 origin_keys(&mut writer, head, about, true);
                 writer.key(Key::Path, path);
                 headers_of(&mut writer, head, headers, about);
@@ -168,6 +170,16 @@ fn origin_keys(
     }
 }
 
+/// The client's certificate, which the front end names among the headers.
+fn certificate(writer: &mut RequestWriter<'_>, head: &RequestHead<'_>, headers: &Headers<'_>) {
+    // Nobody else has one.
+    if head.is_https
+        && let Some((_, sha1)) = headers.iter().find(|(name, _)| *name == CERTIFICATE)
+    {
+        writer.key(Key::PeerCertSha1, sha1);
+    }
+}
+
 fn headers_of(
     writer: &mut RequestWriter<'_>,
     head: &RequestHead<'_>,
@@ -178,7 +190,7 @@ fn headers_of(
     let is_sent = move |name: &[u8]| {
         let is_forged = name.eq_ignore_ascii_case(UPLOAD_START.as_bytes())
             || name.eq_ignore_ascii_case(UPLOAD_DONE.as_bytes());
-        !is_forged && (!is_socket || name == b"x-forwarded-for")
+        !is_forged && (!is_socket || name == b"x-forwarded-for") && name != CERTIFICATE
     };
     let (start, done) = match about {
         About::UploadStart(path) => (Some(path), None),

@@ -11,6 +11,7 @@ use crate::trials;
 trials! {
     a_request_is_written_as_handlers_expect_it
     a_request_in_tnetstrings_is_exact
+    a_certificate_of_the_client_is_a_key_of_ours
     an_answer_may_come_in_any_pieces
     chunks_of_a_handler_are_taken_apart
     an_answer_without_a_length_lasts_until_the_kill
@@ -62,6 +63,26 @@ fn a_request_in_tnetstrings_is_exact() {
     );
     puppet.answer(seen.id, "");
     assert_eq!(front.answer(exchange).status, 200);
+}
+
+fn a_certificate_of_the_client_is_a_key_of_ours() {
+    for protocol in ["json", "tnetstring"] {
+        let (_gateway, mut front, mut puppet) = start(&format!("protocol = {protocol}"));
+        let headers = [("peer_cert_sha1", "a client's"), (":peer-cert-sha1", "0123ABCD")];
+        let exchange = front.ask(&Ask { is_https: true, headers: &headers, ..Ask::default() });
+        let seen = puppet.hear();
+        assert_eq!(seen.get("PEER_CERT_SHA1"), "0123ABCD");
+        assert_eq!(seen.get("peer_cert_sha1"), "a client's");
+        let names = seen.names();
+        assert!(!names.iter().any(|name| name.starts_with(':')), "{names:?}");
+        puppet.answer(seen.id, "");
+        assert_eq!(front.answer(exchange).status, 200);
+        // Without TLS nobody has one.
+        front.ask(&Ask { headers: &headers, ..Ask::default() });
+        let names = puppet.hear().names();
+        let is_key = |name: &String| name == "PEER_CERT_SHA1" || name.starts_with(':');
+        assert!(!names.iter().any(is_key), "{names:?}");
+    }
 }
 
 fn an_answer_may_come_in_any_pieces() {

@@ -22,6 +22,7 @@ const HANDSHAKE: Ask<'_> = Ask {
     version: 11,
     connection: 3,
     handler: "h",
+    is_https: false,
     method: "GET",
     target: "/chat",
     // The key and its answer are those of RFC 6455, section 1.3.

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Authority, Daemon, Home, curl_tls, eventually, example, serve_tls};
+use crate::support::{Authority, Daemon, Gateway, Home, curl_tls, eventually, example, serve_tls};
 
 /// The name in the certificate that a client gets who asks for this one; empty for none.
 fn subject(daemon: &Daemon, name: &str) -> String {
@@ -129,6 +129,55 @@ fn a_required_certificate_is_checked_and_its_fingerprint_logged() {
     daemon.home.write("alice.key", &stranger.key);
     let (done, text) = curl_tls(&daemon, "/tell", &["--cert", certificate, "--key", key]);
     assert!(!done, "{text}");
+}
+
+#[test]
+fn a_handler_gets_the_fingerprint_that_it_knows_from_mongrel2() {
+    let authority = Authority::new();
+    let gateway = Gateway::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clients.pem");
+    std::fs::write(&file, &authority.pem).unwrap();
+    let keys =
+        format!("client_ca = {}\nclient_cert = optional\n{}", file.display(), gateway.behind(""));
+    let daemon = serve_tls(&keys, &authority);
+    let mut link = gateway.link();
+    let alice = authority.client("alice");
+    let certificate = daemon.home.write("alice.crt", &alice.certificate);
+    let key = daemon.home.write("alice.key", &alice.key);
+    let openssl = Command::new("openssl")
+        .args(["x509", "-noout", "-fingerprint", "-sha1", "-in"])
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    let fingerprint = String::from_utf8_lossy(&openssl.stdout).into_owned();
+    let fingerprint = fingerprint.rsplit('=').next().unwrap().trim().replace(':', "");
+    assert_eq!(fingerprint.len(), 40);
+    let forged = "PEER_CERT_SHA1: forged";
+    for (shown, expected) in [(true, vec![fingerprint.into_bytes()]), (false, vec![])] {
+        let mut arguments = vec!["-H", forged];
+        if shown {
+            arguments.extend(["--cert", certificate.to_str().unwrap()]);
+            arguments.extend(["--key", key.to_str().unwrap()]);
+        }
+        let asked = std::thread::scope(|scope| {
+            let answers = scope.spawn(|| {
+                let asked = link.request();
+                link.answer(asked.id, "fine");
+                asked
+            });
+            let (done, text) = curl_tls(&daemon, "/chat", &arguments);
+            assert!(done && text.contains("fine"), "{text}");
+            answers.join().unwrap()
+        });
+        let of = |name: &str| {
+            let same = asked.headers.iter().filter(|(other, _)| other == name);
+            same.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+        };
+        assert!(asked.is_https && of("PEER_CERT_SHA1").is_empty());
+        assert_eq!(of(":peer-cert-sha1"), expected);
+        assert_eq!(of("peer_cert_sha1"), [b"forged"]);
+    }
 }
 
 #[test]

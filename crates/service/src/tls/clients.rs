@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use brim_config::{ClientCert, TlsKeys};
-use ring::digest::{SHA256, digest};
+use ring::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
@@ -15,6 +15,7 @@ use super::pair;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     fingerprint: Box<str>,
+    sha1: Box<str>,
     subject: Box<str>,
 }
 
@@ -24,6 +25,11 @@ impl ClientCertificate {
         &self.fingerprint
     }
 
+    /// The SHA-1 of the whole certificate in hex digits, upper-case: what Mongrel2's handlers know it by.
+    pub fn sha1(&self) -> &str {
+        &self.sha1
+    }
+
     /// The subject's distinguished name, as in `C=DE, O=Example, CN=alice`.
     pub fn subject(&self) -> &str {
         &self.subject
@@ -31,12 +37,14 @@ impl ClientCertificate {
 
     /// The one of this encoding.
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
-        let digest = digest(&SHA256, certificate);
-        let fingerprint: String =
-            digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = |algorithm: &'static Algorithm| {
+            let digest = digest(algorithm, certificate);
+            digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        let sha1 = hex(&SHA1_FOR_LEGACY_USE_ONLY).to_uppercase().into();
         let parsed = x509_parser::parse_x509_certificate(certificate);
         let subject = parsed.map(|(_, parsed)| parsed.subject().to_string()).unwrap_or_default();
-        Self { fingerprint: fingerprint.into(), subject: subject.into() }
+        Self { fingerprint: hex(&SHA256).into(), sha1, subject: subject.into() }
     }
 }
 

@@ -16,6 +16,10 @@ pub enum Class {
     Xml,
 }
 
+/// The name of the one header that is the front end's own: the SHA-1 of the certificate that the client has shown,
+/// in hex digits. With its colon, no client can send it.
+pub const CERTIFICATE: &[u8] = b":peer-cert-sha1";
+
 /// What begins an exchange, without its headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestHead<'a> {

@@ -54,7 +54,7 @@ keys! {
     RemoteAddr = "REMOTE_ADDR",
     /// The first byte of a WebSocket message: [`Flags`](crate::websocket::Flags).
     Flags = "FLAGS",
-    /// The fingerprint of a client's certificate.
+    /// The SHA-1 of the client's certificate, 40 hex digits in upper case.
     PeerCertSha1 = "PEER_CERT_SHA1",
     /// At which byte of an upload this piece begins, decimal.
     UploadStream = "UPLOAD_STREAM",

@@ -1,6 +1,7 @@
 //! Heads: what a handler is told of a request, and what a client gets of an answer.
 
-use brim_wire::link::{Class, LinkError, RequestHead, append_request};
+use brim_service::tls::ClientCertificate;
+use brim_wire::link::{CERTIFICATE, Class, LinkError, RequestHead, append_request};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
@@ -63,7 +64,9 @@ impl Outgoing {
         let is_upgrade = self.class == Class::WebSocket;
         let headers = parts.headers.iter().filter(|(name, _)| is_for_handler(name, is_upgrade));
         let headers = headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-        append_request(out, id, &head, headers.chain(from), length == Some(0))
+        let shown = exchange.client_certificate().map(ClientCertificate::sha1);
+        let shown = shown.map(|sha1| (CERTIFICATE, sha1.as_bytes()));
+        append_request(out, id, &head, headers.chain(from).chain(shown), length == Some(0))
     }
 }
 
