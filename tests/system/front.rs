@@ -223,6 +223,7 @@ fn restarts() {
             socket.ended();
             began.elapsed()
         });
+        assert!(download.goes_on(), "the download was over before the restart");
         front.all("restart");
         download.ends_whole();
         longest = longest.max(closed.join().expect("the end of the tunnel"));
@@ -308,6 +309,8 @@ fn upstream_killed() {
         until("the upstream is used again", Duration::from_secs(30), || {
             let seen = load.take();
             assert!(seen.failures.is_empty(), "{:#?}", seen.failures.first());
+            let statuses = seen.statuses();
+            assert!(statuses.iter().all(|status| [200, 502, 503].contains(status)), "{statuses:?}");
             last_odd = last_odd.max(seen.last_odd.unwrap_or(last_odd));
             (last_odd.elapsed() > Duration::from_secs(1)).then_some(())
         });
@@ -319,6 +322,7 @@ fn upstream_killed() {
     files.stop().unnoticed(&[Kind::File, Kind::Tls], 100, "files while the upstream was away");
     let seen = load.stop();
     assert!(seen.failures.is_empty(), "{:#?}", seen.failures.first());
+    assert!(seen.statuses().iter().all(|status| *status == 200), "{:?}", seen.statuses());
 }
 
 fn full_disk() {

@@ -51,6 +51,18 @@ fn all_problems_come_in_one_run_in_order_and_each_once() {
     assert_eq!((said.code, said.out.as_str()), (78, ""));
 }
 
+/// What the golden trees show of the reader, by the program that people run.
+#[test]
+fn handlers_and_gateways_that_do_not_fit_are_told_each_with_its_line() {
+    for tree in ["86-bad-handlers", "87-bad-gateway"] {
+        let tree = format!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/{}"), tree);
+        let read = |file: &str| fs::read_to_string(format!("{tree}/{file}")).unwrap();
+        let said = said(&mut Place::new(&read("etc/brim/brim.conf")).brimctl(&["check"]));
+        assert_eq!(said.err, read("expected/problems"));
+        assert_eq!((said.code, said.out.as_str()), (78, ""));
+    }
+}
+
 #[test]
 fn only_the_named_sections_are_checked() {
     let place = Place::new("[wsgi]\nport = 8901\n[wsgi#x]\nportt = 1\n");
