@@ -45,7 +45,7 @@ pub struct GatewaySection {
     /// after twice as long, it is disconnected. 0 for never; default 10s.
     pub heartbeat: Duration,
     /// `max_memory`: size in bytes of all that waits in the gateway, 1M to 1T; beyond it 503, and those for whom
-    /// most waits are closed; default 256M.
+    /// most waits are closed; half of it is for messages whose ends have not come; default 256M.
     pub max_memory: usize,
 }
 

@@ -169,17 +169,26 @@ fn take(shell: &Shell, key: Key, pending: &mut Vec<u8>, fresh: &[u8]) -> Result<
     if pending.is_empty() {
         let mut input = fresh;
         core.received(key, &mut input, now)?;
-        pending.extend_from_slice(input);
+        if !input.is_empty() {
+            pending.extend_from_slice(input);
+            core.kept(key, pending.len());
+        }
         return Ok(());
     }
     pending.extend_from_slice(fresh);
+    // What of it is whole now is counted by whom it is for.
+    core.kept(key, 0);
     let mut input = pending.as_slice();
     core.received(key, &mut input, now)?;
     let used = pending.len() - input.len();
     pending.drain(..used);
     if pending.is_empty() {
         pending.shrink_to(0);
+    } else if used > 0 {
+        // The room of a long message is not counted for what comes after it.
+        pending.shrink_to(PIECE);
     }
+    core.kept(key, pending.len());
     Ok(())
 }
 

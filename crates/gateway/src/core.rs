@@ -33,6 +33,7 @@ mod peers;
 mod repeat;
 mod request;
 mod start;
+mod unfinished;
 mod upload;
 
 use counters::Counters;
@@ -42,6 +43,7 @@ use ids::Ids;
 use link::Link;
 use outgoing::Outgoing;
 use peer::{Peer, Side};
+use unfinished::Unfinished;
 
 /// Names a connection, for ever.
 pub(crate) type Key = u64;
@@ -75,6 +77,7 @@ pub(crate) struct Core {
     held: usize,
     /// Bytes that wait to be written.
     outs: usize,
+    unfinished: Unfinished,
     /// No new exchanges are taken.
     is_stopping: bool,
 }
@@ -139,6 +142,7 @@ impl Core {
             warnings: Warnings::default(),
             held: 0,
             outs: 0,
+            unfinished: Unfinished::default(),
             is_stopping: false,
             section: section.clone(),
         };
@@ -221,7 +225,7 @@ impl Core {
             out.wrote(usize::MAX);
             out.count(&mut self.outs);
         }
-        self.gauge();
+        self.kept(key, 0);
     }
 
     /// Connections that have something to be written since this was asked last.
@@ -294,6 +298,14 @@ impl Core {
         self.list(key);
     }
 
+    /// Closes at once, whatever is left to be written.
+    fn cut(&mut self, key: Key) {
+        self.close(key);
+        if let Some(out) = Self::out(&mut self.links, &mut self.peers, key) {
+            out.wrote(usize::MAX);
+        }
+    }
+
     /// Ends what depends on a connection that is closed, or about to be.
     fn left(&mut self, key: Key) {
         if self.links.contains_key(&key) {
@@ -305,7 +317,9 @@ impl Core {
 
     /// Whether nothing more may be taken in.
     fn is_full(&self) -> bool {
-        self.held.saturating_add(self.outs) > self.section.max_memory
+        // One message alone may be longer than the half: that keeps nobody out.
+        let unfinished = self.unfinished.sum.min(self.section.max_memory / 2);
+        self.held.saturating_add(self.outs).saturating_add(unfinished) > self.section.max_memory
     }
 
     /// Brings the counters of what there is now up to date.
@@ -313,7 +327,7 @@ impl Core {
         self.counters.links_open.set(self.links.len() as u64);
         self.counters.peers_open.set(self.peers.len() as u64);
         self.counters.exchanges_open.set(self.exchanges.len() as u64);
-        self.counters.waiting_bytes.set((self.held + self.outs) as u64);
+        self.counters.waiting_bytes.set((self.held + self.outs + self.unfinished.sum) as u64);
     }
 
     /// Whether somebody is ready who gets no requests yet.

@@ -143,7 +143,7 @@ impl Shell {
     /// Writes to a connection what it takes.
     pub(crate) fn write(&self, key: Key) {
         let wired = self.connections.borrow().get(&key).cloned();
-        let Some(wired) = wired.filter(|wired| !wired.is_blocked()) else { return };
+        let Some(wired) = wired else { return };
         loop {
             let mut core = self.core.borrow_mut();
             let (bytes, is_closing) = core.output(key);
@@ -151,6 +151,9 @@ impl Shell {
                 if is_closing {
                     wired.end();
                 }
+                return;
+            }
+            if wired.is_blocked() {
                 return;
             }
             match wired.stream.try_write(bytes) {

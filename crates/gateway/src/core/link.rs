@@ -58,6 +58,8 @@ pub(crate) enum BrokenLink {
     NoMoreBody(u64),
     #[error("payloads of at most {0} bytes, expected 1024 or more")]
     SmallPayload(u32),
+    #[error("too much waits for the ends of frames")]
+    Unfinished,
 }
 
 impl Link {
@@ -137,7 +139,7 @@ impl Core {
         }
     }
 
-    fn break_link(&mut self, key: Key, error: &BrokenLink) {
+    pub(super) fn break_link(&mut self, key: Key, error: &BrokenLink) {
         self.counters.bad_link_count.incr();
         let Some(link) = self.links.get_mut(&key) else { return };
         if let Some(held_back) = self.warnings.links.pass(self.now) {
@@ -148,6 +150,9 @@ impl Core {
             BrokenLink::Frame(LinkError::Versions { .. }) => GoAwayReason::Version,
             _ => GoAwayReason::Broke,
         };
+        if matches!(error, BrokenLink::Unfinished) {
+            return self.cut(key);
+        }
         link.goaway = None;
         link.go_away(reason, &error.to_string());
         self.close(key);

@@ -227,6 +227,31 @@ fn act(world: &mut World, what: u8, which: usize, size: usize) {
     }
 }
 
+#[test]
+fn unfinished_messages_are_counted_until_their_connections_close() {
+    let mut world = World::new("");
+    (0..3).for_each(|_| world.peer(Role::Recv(0)));
+    world.link();
+    let &[first, second, third] = world.receivers.as_slice() else { panic!("no three") };
+    let link = world.links[0].0;
+    world.core.kept(first, 600_000);
+    assert!(!world.core.output(first).1, "one alone may be longer than the half");
+    world.core.kept(second, 100_000);
+    assert!(world.core.output(first).1 && !world.core.output(second).1);
+    assert!(world.core.output(first).0.is_empty(), "nothing is left to be written");
+    world.core.kept(third, 300_000);
+    world.core.kept(link, 124_288);
+    assert_eq!(world.core.unfinished.sum, 524_288);
+    world.core.kept(link, 400_000);
+    assert!(world.core.output(link).1 && !world.core.output(third).1);
+    assert_eq!(world.core.unfinished.sum, 400_000);
+    world.core.kept(third, 7);
+    world.core.closed(second, world.now);
+    assert_eq!(world.core.unfinished.sum, 7);
+    world.core.closed(third, world.now);
+    assert_eq!((world.core.unfinished.sum, world.core.counters.waiting_bytes.get()), (0, 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

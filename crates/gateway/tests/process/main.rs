@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test itself does")]
 
+mod bounds;
 mod connections;
 mod failures;
 mod hostile;
@@ -21,7 +22,8 @@ use libtest_mimic::{Arguments, Trial};
 type Trials = &'static [(&'static str, fn())];
 
 fn main() -> ExitCode {
-    let subjects: [(&str, Trials); 8] = [
+    let subjects: [(&str, Trials); 9] = [
+        ("bounds", bounds::TRIALS),
         ("connections", connections::TRIALS),
         ("failures", failures::TRIALS),
         ("hostile", hostile::TRIALS),
