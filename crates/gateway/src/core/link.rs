@@ -9,13 +9,19 @@ use brim_wire::link::{
 };
 
 use super::end::Notice;
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, Unread};
+use super::peer::PONG_ROOM;
 use super::{Core, Gone, Key, WINDOW};
 
 /// Payloads that we take: a front end's `head_limit` is at most half of it.
 const PAYLOAD: u32 = 2 * 1024 * 1024;
 /// Headers of a request: more than a front end's `header_limit` can be.
 const REQUEST_HEADERS: usize = 1100;
+
+/// Bytes of an answer to a ping.
+const PONG_BYTES: usize = HEADER_BYTES + 8;
+/// Bytes of cancels that may wait for a front end: they have no credit.
+const REFUSALS: usize = 1024 * 1024;
 
 /// The limits of a front end's frames.
 pub(crate) const LIMITS: Limits = Limits { payload: PAYLOAD as usize, headers: REQUEST_HEADERS };
@@ -34,6 +40,8 @@ pub(crate) struct Link {
     /// The last exchange that we take, once we take no more.
     pub(crate) goaway: Option<u64>,
     pub(crate) opened: Instant,
+    pongs: Unread,
+    refusals: Unread,
 }
 
 /// What a front end allows.
@@ -60,6 +68,8 @@ pub(crate) enum BrokenLink {
     SmallPayload(u32),
     #[error("too much waits for the ends of frames")]
     Unfinished,
+    #[error("more than {REFUSALS} bytes of cancels that it does not read")]
+    Unread,
 }
 
 impl Link {
@@ -72,6 +82,8 @@ impl Link {
             last: 0,
             goaway: None,
             opened: now,
+            pongs: Unread::default(),
+            refusals: Unread::default(),
         };
         let name = section.server.name.section();
         link.frame(
@@ -97,7 +109,9 @@ impl Link {
     }
 
     pub(crate) fn cancel(&mut self, exchange: u64, reason: Reason, retry_after: u16) {
+        let before = self.out.waiting();
         self.frame(exchange, Content::Cancel(Cancel { reason, retry_after }));
+        self.refusals.count(&self.out, self.out.waiting() - before);
     }
 
     /// Whether the front end speaks version 2.
@@ -121,6 +135,10 @@ impl Core {
             if link.out.is_closing {
                 *input = &[];
                 return Ok(());
+            }
+            if link.refusals.count(&link.out, 0) > REFUSALS {
+                self.break_link(key, &BrokenLink::Unread);
+                continue;
             }
             let before = *input;
             let frame = match link.decoder.decode(input) {
@@ -150,7 +168,7 @@ impl Core {
             BrokenLink::Frame(LinkError::Versions { .. }) => GoAwayReason::Version,
             _ => GoAwayReason::Broke,
         };
-        if matches!(error, BrokenLink::Unfinished) {
+        if matches!(error, BrokenLink::Unfinished | BrokenLink::Unread) {
             return self.cut(key);
         }
         link.goaway = None;
@@ -181,8 +199,11 @@ impl Core {
                 return Ok(());
             }
             Content::Ping { context, is_answer: false } => {
-                link.frame(0, Content::Ping { context, is_answer: true });
-                self.list(key);
+                if link.pongs.count(&link.out, 0) < PONG_ROOM {
+                    link.frame(0, Content::Ping { context, is_answer: true });
+                    link.pongs.count(&link.out, PONG_BYTES);
+                    self.list(key);
+                }
                 return Ok(());
             }
             Content::Ping { .. } | Content::GoAway(_) => return Ok(()),

@@ -72,6 +72,28 @@ impl Outgoing {
     }
 }
 
+/// Counts bytes of one kind in what is to be written. It never counts too few; too many by those that were written
+/// since it looked.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    /// Bytes before and after the place where the stream ended then.
+    old: usize,
+    new: usize,
+    end: u64,
+}
+
+impl Unread {
+    /// How many wait, with these that were just appended.
+    pub(crate) fn count(&mut self, out: &Outgoing, appended: usize) -> usize {
+        if out.written() >= self.end {
+            self.old = std::mem::take(&mut self.new);
+            self.end = out.end();
+        }
+        self.new += appended;
+        self.old + self.new
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +112,26 @@ mod tests {
         assert_eq!(out.unwritten(), b"ater");
         out.wrote(4);
         assert_eq!((out.written(), out.waiting(), out.end()), (200_005, 0, 200_005));
+    }
+
+    #[test]
+    fn what_is_unread_is_counted_until_it_was_written() {
+        let (mut out, mut unread) = (Outgoing::default(), Unread::default());
+        let mut append = |out: &mut Outgoing, bytes: usize| {
+            out.buffer().extend_from_slice(&vec![1; bytes]);
+            unread.count(out, bytes)
+        };
+        assert_eq!(append(&mut out, 1000), 1000);
+        out.wrote(900);
+        // Something else goes the same way.
+        out.buffer().extend_from_slice(&[2; 5000]);
+        assert_eq!(append(&mut out, 1000), 2000);
+        out.wrote(100);
+        assert_eq!(append(&mut out, 1000), 3000);
+        out.wrote(6000);
+        assert!((1000..=3000).contains(&append(&mut out, 0)));
+        out.wrote(1000);
+        append(&mut out, 0);
+        assert_eq!(append(&mut out, 0), 0);
     }
 }

@@ -13,7 +13,7 @@ const COMMAND_BYTES: u64 = 8192;
 /// Bytes of a message from a peer that has nothing to say.
 const IDLE_BYTES: u64 = 8192;
 /// Unwritten bytes beyond which PONGs are left out.
-const PONG_ROOM: usize = 64 * 1024;
+pub(crate) const PONG_ROOM: usize = 64 * 1024;
 
 /// Which of a handler's two connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,14 +2,18 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
+use brim_wire::link::{Content, Frame};
 use brim_wire::zmtp::{Greeting, SocketType, append_ready};
 
-use crate::support::{Front, Gateway, PATIENCE, Puppet, eventually};
+use crate::support::{Ask, Front, Gateway, Got, PATIENCE, Puppet, eventually};
 use crate::trials;
 
 trials! {
     unfinished_messages_have_a_bound_for_all_together
+    pings_of_a_front_end_that_does_not_read_are_left_out
+    a_front_end_that_does_not_read_its_refusals_is_let_go
 }
 
 /// A gateway with `max_memory = 16M` and a good handler.
@@ -87,5 +91,55 @@ fn unfinished_messages_have_a_bound_for_all_together() {
         let open = strangers.iter_mut().map(is_over).filter(|is_over| !is_over).count();
         (open <= 2).then_some(())
     });
+    scene.stays_bounded();
+}
+
+fn pings_of_a_front_end_that_does_not_read_are_left_out() {
+    let mut scene = scene();
+    let mut deaf = Front::connect(&scene.gateway);
+    let mut pings = Vec::new();
+    for _ in 0..50_000 {
+        let content = Content::Ping { context: 1, is_answer: false };
+        Frame { exchange: 0, content }.append(&mut pings).unwrap();
+    }
+    // The answers to all of them would be 46 MiB.
+    for _ in 0..40 {
+        deaf.send_bytes(&pings);
+        assert_eq!(scene.front.fetch("/x").body, b"/x good");
+    }
+    // As soon as it reads it is answered again.
+    eventually("an answer", || {
+        deaf.send(0, Content::Ping { context: 2, is_answer: false });
+        while let Some(got) = deaf.next_within(0, Duration::from_millis(50)) {
+            if got == Got::Pong(2) {
+                return Some(());
+            }
+        }
+        None
+    });
+    scene.stays_bounded();
+}
+
+fn a_front_end_that_does_not_read_its_refusals_is_let_go() {
+    let mut scene = scene();
+    let mut deaf = Front::connect(&scene.gateway);
+    let ask = Ask { handler: "nobody", ..Ask::default() };
+    let mut count = 0;
+    loop {
+        let mut requests = Vec::new();
+        for _ in 0..1000 {
+            deaf.append(&ask, &mut requests);
+        }
+        if !deaf.try_send(&requests) {
+            break;
+        }
+        assert_eq!(scene.front.fetch("/x").body, b"/x good");
+        count += 1000;
+        assert!(count < 500_000, "it is still there");
+    }
+    // Some fit into its socket, and more than a MiB waited.
+    println!("{count} refused requests");
+    assert!(count > 40_000);
+    scene.gateway.logs("more than 1048576 bytes of cancels");
     scene.stays_bounded();
 }

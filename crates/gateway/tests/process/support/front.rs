@@ -146,6 +146,11 @@ impl Front {
         self.stream.write_all(bytes).unwrap();
     }
 
+    /// Whether the gateway still takes bytes.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
     /// Begins an exchange.
     pub(crate) fn ask(&mut self, ask: &Ask<'_>) -> u64 {
         let mut out = Vec::new();
