@@ -177,6 +177,7 @@ impl Core {
         let peer = match role {
             Role::Link => {
                 if self.links.len() >= self.section.max_links {
+                    self.turn_away_link(&"a front end is turned away: there are max_links of them");
                     return None;
                 }
                 let mut link = Link::new(&self.section, self.is_stopping, now);

@@ -16,16 +16,20 @@ impl Core {
         self.expire();
         let timeout = self.section.handshake_timeout;
         let links = self.links.iter().filter(|(_, link)| link.theirs.is_none());
-        let links = links.map(|(key, link)| (*key, link.opened));
+        let links = links.map(|(key, link)| (*key, link.opened, None));
         let peers = self.peers.iter().filter(|(_, peer)| !peer.is_ready());
-        let peers = peers.map(|(key, peer)| (*key, peer.opened));
-        let silent: Vec<Key> = links
+        let peers = peers.map(|(key, peer)| (*key, peer.opened, Some(peer.handler)));
+        let silent: Vec<(Key, Option<usize>)> = links
             .chain(peers)
-            .filter(|(_, opened)| now.saturating_duration_since(*opened) >= timeout)
-            .map(|(key, _)| key)
+            .filter(|(_, opened, _)| now.saturating_duration_since(*opened) >= timeout)
+            .map(|(key, _, place)| (key, place))
             .collect();
-        for key in silent {
-            self.counters.bad_peer_count.incr();
+        for (key, place) in silent {
+            let what = "a connection is closed: it has not said who it is in handshake_timeout";
+            match place {
+                Some(place) => self.turn_away(place, &what),
+                None => self.turn_away_link(&what),
+            }
             self.close(key);
         }
         self.beat();
@@ -64,8 +68,7 @@ impl Core {
         }
         asked.into_iter().for_each(|key| self.list(key));
         for (key, place) in gone {
-            self.counters.bad_peer_count.incr();
-            self.complain(place, &"a handler is disconnected: it does not answer a PING");
+            self.turn_away(place, &"a handler is disconnected: it does not answer a PING");
             self.close(key);
         }
     }

@@ -35,7 +35,14 @@ impl Core {
         let is_ours = parsed.sender.as_str() == handler.config.send_ident
             && message.starts_with(handler.config.recv_ident.as_bytes());
         if !is_ours {
-            self.counters.foreign_reply_count.incr();
+            let (found, prefix) = (parsed.sender.as_str(), handler.config.recv_ident.as_str());
+            self.foreign(
+                place,
+                format_args!(
+                    "a reply has the sender {found}, expected {} and the prefix {prefix:?}",
+                    handler.config.send_ident
+                ),
+            );
             return;
         }
         self.counters.delivery_count.add(parsed.targets.count() as u64);
@@ -55,10 +62,19 @@ impl Core {
                     }
                 }
                 Some(exchange) if exchange.handler != place => {
-                    self.counters.foreign_reply_count.incr();
+                    self.foreign(place, format_args!("a reply is for another handler's client"));
                 }
                 Some(_) => self.deliver(id, &parsed.body, &mut repeat),
             }
+        }
+    }
+
+    /// Counts a reply that is not this handler's to give, and tells of it.
+    fn foreign(&self, place: usize, what: std::fmt::Arguments<'_>) {
+        self.counters.foreign_reply_count.incr();
+        if let Some(held_back) = self.warnings.replies.pass(self.now) {
+            let handler = self.handlers.get(place).map(|handler| handler.config.name.as_str());
+            tracing::warn!(handler, held_back, "{what}");
         }
     }
 

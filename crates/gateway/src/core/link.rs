@@ -157,6 +157,14 @@ impl Core {
         }
     }
 
+    /// Counts a front end that is let go without a word, and tells of it.
+    pub(super) fn turn_away_link(&self, what: &dyn std::fmt::Display) {
+        self.counters.bad_link_count.incr();
+        if let Some(held_back) = self.warnings.links.pass(self.now) {
+            tracing::warn!(held_back, "{what}");
+        }
+    }
+
     pub(super) fn break_link(&mut self, key: Key, error: &BrokenLink) {
         self.counters.bad_link_count.incr();
         let Some(link) = self.links.get_mut(&key) else { return };

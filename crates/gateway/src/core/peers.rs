@@ -23,12 +23,14 @@ impl Core {
             }
         }
         if ready >= max_peers {
+            self.turn_away(new.handler, &"a handler is turned away: there are max_peers of them");
             return None;
         }
         if strange >= max_handshakes
             && let Some((_, key)) = oldest
         {
-            self.counters.bad_peer_count.incr();
+            let what = "a connection of max_handshakes is closed: it has not said who it is";
+            self.turn_away(new.handler, &what);
             self.close(key);
         }
         Some(())
@@ -55,8 +57,7 @@ impl Core {
                 Ok(Some(Heard::Message(message))) => self.reply(place, message),
                 Ok(Some(Heard::Ready)) => self.peer_ready(key, place, side),
                 Err(error) => {
-                    self.counters.bad_peer_count.incr();
-                    self.complain(place, &format_args!("a handler is disconnected: {error}"));
+                    self.turn_away(place, &format_args!("a handler is disconnected: {error}"));
                     self.close(key);
                 }
             }
@@ -86,8 +87,9 @@ impl Core {
         }
     }
 
-    /// A message that is worth a line, unless there are too many.
-    pub(super) fn complain(&self, place: usize, what: &dyn std::fmt::Display) {
+    /// Counts a handler that is let go, and tells of it.
+    pub(super) fn turn_away(&self, place: usize, what: &dyn std::fmt::Display) {
+        self.counters.bad_peer_count.incr();
         if let Some(held_back) = self.warnings.peers.pass(self.now) {
             let handler = self.handlers.get(place).map(|handler| handler.config.name.as_str());
             tracing::warn!(handler, held_back, "{what}");

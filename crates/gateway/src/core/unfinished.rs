@@ -36,9 +36,8 @@ impl Core {
             if self.links.contains_key(&longest) {
                 self.break_link(longest, &BrokenLink::Unfinished);
             } else if let Some(peer) = self.peers.get(&longest) {
-                self.counters.bad_peer_count.incr();
                 let what = "a handler is disconnected: too much waits for the ends of messages";
-                self.complain(peer.handler, &what);
+                self.turn_away(peer.handler, &what);
                 self.cut(longest);
             }
         }

@@ -214,6 +214,9 @@ fn a_reply_counts_only_from_the_handler_that_was_asked() {
     let second = front.ask(&Ask { handler: "other", ..Ask::default() });
     let other_id = other.hear().id;
     other.answer(id, "wrong");
+    gateway.logs("a reply is for another handler's client");
+    puppet.say(format!("u-2 {}:{id}, wrong", id.to_string().len()).as_bytes());
+    gateway.logs("a reply has the sender u-2, expected u-1 and the prefix \"\"");
     other.answer(other_id, "other");
     assert_eq!(front.answer(second).body, b"other");
     puppet.answer(id, "right");
@@ -261,10 +264,12 @@ fn one_link_or_peer_more_than_allowed_is_let_go() {
     front.wait_for_handler();
     let mut second = Front::silent(&gateway);
     assert_eq!(second.next(0), Got::Closed);
+    gateway.logs("a front end is turned away: there are max_links of them");
     let other = gateway.puppet(&["echo", "second"]);
     for _ in 0..100 {
         assert_eq!(front.fetch("/").body, b"/ first");
     }
+    gateway.logs("a handler is turned away: there are max_peers of them");
     drop(other);
     // Room is made when somebody leaves.
     drop(front);

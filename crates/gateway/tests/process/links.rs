@@ -140,6 +140,7 @@ fn a_front_end_that_says_nothing_is_let_go() {
     let mut front = Front::silent(&gateway);
     assert_eq!(front.next(0), Got::Hello);
     assert_eq!(front.next(0), Got::Closed);
+    gateway.logs("a connection is closed: it has not said who it is in handshake_timeout");
 }
 
 fn a_thousand_exchanges_of_several_front_ends_find_their_way() {
