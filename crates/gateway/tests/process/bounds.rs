@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use brim_wire::link::{Content, Frame};
+use brim_wire::link::{Class, Content, Frame, Reason};
 use brim_wire::zmtp::{Greeting, SocketType, append_ready};
 
 use crate::support::{Ask, Front, Gateway, Got, PATIENCE, Puppet, eventually};
@@ -14,6 +14,8 @@ trials! {
     unfinished_messages_have_a_bound_for_all_together
     pings_of_a_front_end_that_does_not_read_are_left_out
     a_front_end_that_does_not_read_its_refusals_is_let_go
+    five_hundred_silent_links_keep_nobody_out
+    a_message_of_endless_pieces_costs_its_exchange
 }
 
 /// A gateway with `max_memory = 16M` and a good handler.
@@ -25,7 +27,10 @@ struct Scene {
 }
 
 fn scene() -> Scene {
-    let gateway = Gateway::with("max_memory = 16M", "handler_wait = 10s\nmax_reply = 4M");
+    let gateway = Gateway::with(
+        "max_memory = 16M\nhandshake_timeout = 2s",
+        "handler_wait = 10s\nmax_reply = 4M",
+    );
     let puppet = gateway.puppet(&["echo", "good"]);
     let mut front = Front::connect(&gateway);
     front.wait_for_handler();
@@ -141,5 +146,47 @@ fn a_front_end_that_does_not_read_its_refusals_is_let_go() {
     println!("{count} refused requests");
     assert!(count > 40_000);
     scene.gateway.logs("more than 1048576 bytes of cancels");
+    scene.stays_bounded();
+}
+
+fn five_hundred_silent_links_keep_nobody_out() {
+    let mut scene = scene();
+    let mut silent: Vec<_> = (0..500).map(|_| connect(&scene.gateway, "link")).collect();
+    let mut later = Front::connect(&scene.gateway);
+    for _ in 0..50 {
+        assert_eq!(later.fetch("/x").body, b"/x good");
+    }
+    scene.serves();
+    eventually("the end of all", || silent.iter_mut().all(is_over).then_some(()));
+    scene.gateway.logs("it has not said who it is");
+    assert_eq!(later.fetch("/x").body, b"/x good");
+    scene.stays_bounded();
+}
+
+fn a_message_of_endless_pieces_costs_its_exchange() {
+    let mut scene = scene();
+    for (length, count) in [(16_000, 4000), (0, 100_000)] {
+        let mut endless = Front::connect(&scene.gateway);
+        let ask = Ask { class: Class::Json, version: 0, body: Some(None), ..Ask::default() };
+        let exchange = endless.ask(&ask);
+        let bytes = vec![b'x'; length];
+        let content = Content::Message { flags: 0, path: b"", bytes: &bytes, more: true };
+        let mut pieces = Vec::new();
+        for _ in 0..100 {
+            Frame { exchange, content }.append(&mut pieces).unwrap();
+        }
+        for _ in 0..count / 100 {
+            endless.send_bytes(&pieces);
+            assert_eq!(scene.front.fetch("/x").body, b"/x good");
+        }
+        if length > 0 {
+            let mut got = endless.next(exchange);
+            while let Got::Credit(_) = got {
+                got = endless.next(exchange);
+            }
+            assert_eq!(got, Got::Cancel(Reason::TooLarge, 0));
+        }
+        assert_eq!(endless.fetch("/x").body, b"/x good");
+    }
     scene.stays_bounded();
 }
