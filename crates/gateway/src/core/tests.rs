@@ -252,6 +252,37 @@ fn unfinished_messages_are_counted_until_their_connections_close() {
     assert_eq!((world.core.unfinished.sum, world.core.counters.waiting_bytes.get()), (0, 0));
 }
 
+#[test]
+fn what_a_handler_has_not_read_goes_to_another_one_when_it_leaves() {
+    let has = |world: &World, key: Key| {
+        let (bytes, _) = world.core.output(key);
+        bytes.windows(4).filter(|bytes| bytes == b" /x ").count()
+    };
+    for (written, is_over) in [(0, false), (1, true)] {
+        let mut world = World::new("");
+        world.link();
+        world.peer(Role::Recv(0));
+        world.peer(Role::Send(0));
+        world.now += Duration::from_secs(1);
+        world.core.tick(world.now);
+        world.take(usize::MAX);
+        world.request(0, Class::Http, Some(0), true);
+        world.peer(Role::Send(0));
+        world.now += Duration::from_secs(1);
+        world.core.tick(world.now);
+        let &[first, second] = world.senders.as_slice() else { panic!("no two") };
+        assert_eq!((has(&world, first), has(&world, second)), (1, 0));
+        // Of what it began to read nobody knows how much it has done.
+        world.core.wrote(first, written, world.now);
+        world.core.closed(first, world.now);
+        assert_eq!(has(&world, second), usize::from(!is_over));
+        assert_eq!(world.core.exchanges.is_empty(), is_over);
+        assert_eq!(world.core.counters.handler_left_count.get(), u64::from(is_over));
+        world.check();
+        world.end();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod connections;
+mod counts;
 mod failures;
 mod hostile;
 mod http;
@@ -22,9 +23,10 @@ use libtest_mimic::{Arguments, Trial};
 type Trials = &'static [(&'static str, fn())];
 
 fn main() -> ExitCode {
-    let subjects: [(&str, Trials); 9] = [
+    let subjects: [(&str, Trials); 10] = [
         ("bounds", bounds::TRIALS),
         ("connections", connections::TRIALS),
+        ("counts", counts::TRIALS),
         ("failures", failures::TRIALS),
         ("hostile", hostile::TRIALS),
         ("http", http::TRIALS),

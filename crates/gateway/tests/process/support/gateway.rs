@@ -53,6 +53,7 @@ impl Gateway {
             .arg(folder.join("brim.conf"))
             .arg("gateway")
             .env("NOTIFY_SOCKET", folder.join("notify"))
+            .env("RUNTIME_DIRECTORY", folder)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap()
@@ -110,6 +111,11 @@ impl Gateway {
     /// Waits for its end; whether that was a good one.
     pub(crate) fn ends(&mut self) -> bool {
         eventually("the gateway's end", || self.child.try_wait().unwrap()).success()
+    }
+
+    /// What it has counted, once it has ended.
+    pub(crate) fn counted(&self, name: &str) -> u64 {
+        brim_testing::saved(&self.path("counters"), name)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
