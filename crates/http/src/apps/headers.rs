@@ -88,6 +88,9 @@ impl App for Headers {
         if touches(&header::HOST) {
             section.refuse("request_set", "Host is the client's, and decides who answers");
         }
+        if response.remove.contains(&header::DATE) {
+            section.refuse("remove", "a server with a clock sends Date (RFC 9110 section 6.6.1)");
+        }
         Conf { response, request }
     }
 

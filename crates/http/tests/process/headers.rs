@@ -1,9 +1,10 @@
 //! The headers app.
 
-use crate::support::{Home, curl, finished, serve, serve_trial};
+use super::proxy::{seen, text};
+use crate::support::{Home, Upstream, curl, finished, serve, serve_trial};
 
 const SECTION: &str = "[h]\ncall = headers\nset = X-Frame-Options: DENY\n  Server: brim\n\
-    default = Content-Type: text/html\nadd = Link: </a>\n  Link: </b>\nremove = Date\n";
+    default = Content-Type: text/html\nadd = Link: </a>\n  Link: </b>\nremove = Allow\n";
 
 #[test]
 fn responses_of_the_apps_behind_it_are_changed() {
@@ -51,9 +52,35 @@ fn requests_are_changed_for_the_apps_behind_it() {
 }
 
 #[test]
+fn headers_are_removed_both_ways() {
+    let upstream = Upstream::new(|client, _| {
+        while let Some(head) = client.request() {
+            let length = head.len();
+            client.send(format!(
+                "HTTP/1.1 200 OK\r\nX-Inside: 1\r\nX-Kept: 1\r\nContent-Length: {length}\r\n\r\n{head}"
+            ));
+        }
+    });
+    let daemon = serve(&format!(
+        "apps = h proxy\n[h]\ncall = headers\nremove = x-inside\nrequest_remove = Cookie X-Secret\n\
+         [proxy]\ncall = proxy\nupstream = {}",
+        upstream.address()
+    ));
+    let mut client = daemon.client();
+    client.send(
+        "GET / HTTP/1.1\r\nHost: x\r\nCookie: a=b\r\nx-secret: 1\r\nX-Secret: 2\r\nX-Own: 3\r\n\r\n",
+    );
+    let response = client.response();
+    let head = text(&response);
+    assert_eq!(seen(head, "X-Own"), ["3"]);
+    assert!(seen(head, "Cookie").is_empty() && seen(head, "X-Secret").is_empty(), "{head}");
+    assert_eq!((response.header("x-inside"), response.header("x-kept")), (None, Some("1")));
+}
+
+#[test]
 fn bad_lines_are_told() {
-    let keys =
-        "apps = h\n[h]\ncall = headers\nset = X\nadd = Content-Length: 3\nrequest_set = Host: y";
+    let keys = "apps = h\n[h]\ncall = headers\nset = X\nadd = Content-Length: 3\n\
+        request_set = Host: y\nremove = ETag date";
     let home = Home::new(keys).shared();
     let ended = finished(&["--check", "--config", home.config().to_str().unwrap(), "wsgi"]);
     let said = ended.stdout + &ended.stderr;
@@ -62,6 +89,7 @@ fn bad_lines_are_told() {
         ":6: [h] set: \"X\" is not of the form `Name: value`",
         ":7: [h] add: \"content-length\" belongs to the connection",
         ":8: [h] request_set: Host is the client's",
+        ":9: [h] remove: a server with a clock sends Date",
     ] {
         assert!(said.contains(wrong), "{wrong} in {said}");
     }
