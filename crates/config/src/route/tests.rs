@@ -61,6 +61,8 @@ fn routes_match_as_in_this_table() {
         // Percent escapes stand for their bytes.
         ("/a%20b", "/a b", only_ours),
         ("/x/(a%20+b)$", "/x/a  b", only_ours),
+        ("/%zz", "/%zz", yes),
+        ("/x/(%4)$", "/x/%4", yes),
         // Classes.
         (r"/(\a\A\d\D\l\L\u\U\w\W\x\X)$", "/a11abZZaa-fg", yes),
         (r"/(\a)", "/1", no),
@@ -238,6 +240,13 @@ fn hosts_match_as_in_this_table() {
         ("*.example.com", "example.com", false),
         ("*.example.com", ".example.com", false),
         ("*.example.com", "notexample.com", false),
+        ("*.example.com", "a.b.EXAMPLE.com.:8080", true),
+        ("*.Example.COM.", "www.example.com", true),
+        ("*.example.com", "www.example.com.evil.org", false),
+        ("*.example.com", "www.example.org", false),
+        ("*.b.example.com", "a.example.com", false),
+        ("*.example.com", "*.example.com", true),
+        ("*.0.0.1", "[::1]", false),
         ("127.0.0.1", "127.0.0.1:80", true),
         ("[::1]", "[::1]:80", true),
         ("[::1]", "[0:0::1]", true),

@@ -43,6 +43,16 @@ fn an_app_with_routes_gets_their_requests_and_no_others() {
 }
 
 #[test]
+fn several_patterns_behind_one_prefix_are_all_tried() {
+    let daemon = serve_trial(
+        "apps = a b\n[a]\ncall = where\nroute = /x/(\\d+)$ /x/(\\l+)$ /x/(\\l\\d)$\n\
+         [b]\ncall = where\nroute = /x/(\\u+)$",
+    );
+    let targets = ["/x/12", "/x/ab", "/x/a1", "/x/AB", "/x/1a", "/x/", "/x"];
+    assert_eq!(seen(&daemon, &targets), ["a", "a", "a", "b", "-", "-", "-"]);
+}
+
+#[test]
 fn no_spelling_of_a_path_gets_past_a_route() {
     let daemon = serve_trial(
         "apps = secret rest\n[secret]\ncall = where\nroute = /secret\n[rest]\ncall = where",
@@ -111,6 +121,21 @@ fn an_app_with_hosts_gets_their_requests() {
     ] {
         let answer = asked(&daemon, head);
         assert!(answer.starts_with(name), "{head}: {answer}");
+    }
+}
+
+#[test]
+fn nobody_answers_for_hosts_that_no_app_is_for() {
+    let daemon = serve_trial("apps = a\n[a]\ncall = where\nhost = example.com *.example.com");
+    for (head, status) in [
+        ("GET / HTTP/1.1\r\nHost: www.example.com", "200 a"),
+        ("GET / HTTP/1.1\r\nHost: other.com", "404 404"),
+        ("GET / HTTP/1.1\r\nHost: [::1]", "404 404"),
+        ("GET / HTTP/1.1\r\nHost:", "404 404"),
+        ("GET / HTTP/1.0\r\nX: y", "404 404"),
+    ] {
+        let answer = asked(&daemon, head);
+        assert!(answer.starts_with(status), "{head}: {answer}");
     }
 }
 
