@@ -40,6 +40,7 @@ mod linger;
 mod listeners;
 mod panics;
 mod proxy;
+mod proxy_choice;
 mod proxy_faults;
 mod proxy_protocol;
 mod proxy_tls;
