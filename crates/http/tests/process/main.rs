@@ -42,6 +42,7 @@ mod panics;
 mod proxy;
 mod proxy_choice;
 mod proxy_faults;
+mod proxy_keeping;
 mod proxy_protocol;
 mod proxy_tls;
 mod proxy_tunnel;
