@@ -244,7 +244,10 @@ fn what_lies_beside_a_file_is_sent_to_who_wants_it() {
         ("a.js", "plain"),
         ("a.js.gz", "gzip"),
         ("a.js.br", "brotli"),
+        ("a.js.zst", "zstandard"),
         ("b.js", "only"),
+        ("c.js", "plain"),
+        ("c.js.zst", "zstandard"),
     ]);
     let daemon = site.serve("precompressed = yes");
     let mut client = daemon.client();
@@ -254,6 +257,9 @@ fn what_lies_beside_a_file_is_sent_to_who_wants_it() {
         ("Accept-Encoding: gzip", "gzip", Some("gzip")),
         ("Accept-Encoding: gzip, br, zstd", "brotli", Some("br")),
         ("Accept-Encoding: br;q=0.1, gzip;q=0.2", "gzip", Some("gzip")),
+        ("Accept-Encoding: zstd", "zstandard", Some("zstd")),
+        ("Accept-Encoding: gzip, zstd", "zstandard", Some("zstd")),
+        ("Accept-Encoding: gzip, br;q=0.5, zstd;q=0.6", "gzip", Some("gzip")),
         ("Accept-Encoding: identity;q=0, *;q=0.1", "brotli", Some("br")),
     ] {
         let headers: &[&str] = if accept.is_empty() { &[] } else { &[accept] };
@@ -267,10 +273,12 @@ fn what_lies_beside_a_file_is_sent_to_who_wants_it() {
         assert_eq!(response.header("content-type"), Some("text/javascript; charset=utf-8"));
         tags.insert(response.header("etag").unwrap().to_owned());
     }
-    assert_eq!(tags.len(), 3, "{tags:?}");
+    assert_eq!(tags.len(), 4, "{tags:?}");
     assert_eq!(ask(&mut client, "/a.js", &["Accept-Encoding: identity;q=0"]).status, 406);
     let only = ask(&mut client, "/b.js", &["Accept-Encoding: identity;q=0"]);
     assert_eq!((only.text(), only.header("vary")), ("only", None));
+    let other = ask(&mut client, "/c.js", &["Accept-Encoding: gzip, br"]);
+    assert_eq!((other.text(), other.header("vary")), ("plain", Some("Accept-Encoding")));
     let part = ask(&mut client, "/a.js", &["Accept-Encoding: gzip", "Range: bytes=1-2"]);
     assert_eq!((part.status, part.text()), (206, "zi"));
     assert_eq!(get(&site.serve(""), "/a.js").header("vary"), None);

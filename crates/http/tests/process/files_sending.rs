@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use rustix::fs::{Advice, fadvise};
 
 use super::files::Site;
-use crate::support::{Client, Daemon};
+use crate::support::{Authority, Client, Daemon, curl_tls, serve_tls};
 
 const MIB: usize = 1024 * 1024;
 
@@ -151,4 +151,31 @@ fn a_client_that_leaves_is_in_the_log() {
     client.reset();
     let line = daemon.access_lines(1).remove(0);
     assert!(line.contains(" 200 ") && line.contains(" disconnect"), "{line}");
+}
+
+#[test]
+fn over_tls_and_http2_a_large_file_and_its_parts_are_each_right() {
+    let site = Site::new(&[]);
+    let large = content(20 * MIB + 5);
+    site.write("large", &large);
+    let keys = format!("apps = web\n[web]\ncall = files\nroot = {}", site.path("").display());
+    let daemon = serve_tls(&keys, &Authority::new());
+    let got = site.outside("got");
+    let got = |arguments: &[&str]| {
+        let output = ["-o", got.to_str().unwrap(), "-w", "%{http_version} %{http_code}"];
+        let told = curl_tls(&daemon, "/large", &[&output[..], arguments].concat());
+        (told, std::fs::read(&got).unwrap())
+    };
+    for (version, number) in [("--http1.1", "1.1"), ("--http2", "2")] {
+        let (told, bytes) = got(&[version]);
+        assert_eq!(told, (true, format!("{number} 200")));
+        assert!(bytes == large, "{} bytes over {number}", bytes.len());
+        let (start, end) = (MIB - 3, 18 * MIB + 7);
+        let (told, bytes) = got(&[version, "-r", &format!("{start}-{}", end - 1)]);
+        assert_eq!(told, (true, format!("{number} 206")));
+        assert!(bytes == large[start..end], "{} bytes over {number}", bytes.len());
+        let (told, bytes) = got(&[version, "-r", "-1000"]);
+        assert_eq!(told, (true, format!("{number} 206")));
+        assert!(bytes == large[large.len() - 1000..], "{} bytes over {number}", bytes.len());
+    }
 }

@@ -20,6 +20,7 @@ mod drain;
 mod echo;
 mod error_pages;
 mod files;
+mod files_cache;
 mod files_places;
 mod files_sending;
 mod handler;
