@@ -1,6 +1,6 @@
 //! What a client may choose, with exactly the limit and with one more.
 
-use crate::support::{Client, Daemon, Response, post, serve, serve_trial};
+use crate::support::{Client, Daemon, Response, Upstream, post, serve, serve_trial};
 
 /// Sends a whole head on a connection of its own.
 fn ask(daemon: &Daemon, head: &str) -> (Response, Client) {
@@ -116,6 +116,42 @@ fn uri_limit_is_exact_in_bytes_of_the_target() {
     let daemon = serve("apps = echo\nuri_limit = 16");
     assert_eq!(status(&daemon, "GET http://exampl/ab HTTP/1.1\r\nHost: x\r\n\r\n"), 404);
     assert_eq!(status(&daemon, "GET http://exampl/abc HTTP/1.1\r\nHost: x\r\n\r\n"), 414);
+}
+
+#[test]
+fn nothing_goes_on_to_an_upstream_of_what_is_too_long() {
+    let upstream = Upstream::saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let daemon = serve(&format!("uri_limit = 100\n{}", upstream.behind("")));
+    let line = |length: usize| {
+        let rest = "GET /echo HTTP/1.1\r\nHost: x\r\n\r\nX: \r\n".len();
+        let value = "x".repeat(length - rest);
+        format!("GET /echo HTTP/1.1\r\nHost: x\r\nX: {value}\r\n\r\n")
+    };
+    let target =
+        |length: usize| format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(length - 1));
+    let count = |count: usize| {
+        let lines = "X: y\r\n".repeat(count - 1);
+        format!("GET /echo HTTP/1.1\r\nHost: x\r\n{lines}\r\n")
+    };
+    let ends = |head: &dyn Fn(usize) -> String, limit| [head(limit), head(limit + 1)];
+    let heads = [
+        (431, ends(&head_of, 32 * 1024)),
+        (431, ends(&line, 32 * 1024)),
+        (431, ends(&count, 100)),
+        (414, ends(&target, 100)),
+    ];
+    for (code, [_, longer]) in &heads {
+        // Of what stands behind it, nothing goes on either.
+        let behind = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx";
+        let (response, mut client) = ask(&daemon, &format!("{longer}{behind}"));
+        assert_eq!((response.status, response.closes()), (*code, true));
+        client.half_close();
+        assert_eq!(client.rest(), b"");
+    }
+    assert_eq!(upstream.connections(), 0);
+    for (_, [longest, _]) in heads {
+        assert_eq!(status(&daemon, &longest), 200);
+    }
 }
 
 #[test]
