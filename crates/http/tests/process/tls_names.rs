@@ -82,6 +82,27 @@ fn a_bad_pair_of_many_is_a_warning_and_a_reload_keeps_the_one_before() {
 }
 
 #[test]
+fn a_reload_with_another_certfile_serves_what_is_in_that() {
+    let authority = Authority::new();
+    let daemon = serve_tls("apps = echo", &authority);
+    assert_eq!(subject(&daemon, "example.test"), "example.test");
+    let next = daemon.home.write_pair("next", &authority.issue(&["next.test", "example.test"]));
+    daemon.home.configure(&format!("{next}apps = echo"));
+    assert_eq!(subject(&daemon, "example.test"), "example.test", "before the reload");
+    let notice = daemon.reload();
+    assert!(!notice.contains("refused"), "{notice}");
+    assert_eq!(subject(&daemon, "example.test"), "next.test");
+    // The new files are watched in the place of the old ones.
+    daemon.home.write_pair("site", &authority.issue(&["old.test"]));
+    daemon.home.write_pair("next", &authority.issue(&["newer.test", "example.test"]));
+    eventually("the newer one", || {
+        let name = subject(&daemon, "example.test");
+        assert_ne!(name, "old.test");
+        (name == "newer.test").then_some(())
+    });
+}
+
+#[test]
 fn an_empty_directory_is_an_error() {
     let home = Home::new("");
     std::fs::create_dir(home.path("certs")).unwrap();
