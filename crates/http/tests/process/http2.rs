@@ -1,10 +1,12 @@
 //! HTTP/2 by ALPN, and by prior knowledge on Unix sockets.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
-use crate::support::{Authority, Daemon, Frames, Home, curl_tls, example, kind, serve_tls};
+use crate::support::{Authority, Daemon, Frames, Home, curl_tls, example, kind, post, serve_tls};
 
 /// A daemon with TLS and these further keys.
 fn serve(keys: &str) -> Daemon {
@@ -13,11 +15,33 @@ fn serve(keys: &str) -> Daemon {
 
 /// A daemon on a Unix socket, with the path of that.
 pub(crate) fn serve_unix(keys: &str) -> (Daemon, PathBuf) {
+    on_unix(&format!("h2c = yes\n{keys}"))
+}
+
+fn on_unix(keys: &str) -> (Daemon, PathBuf) {
     let home: Rc<Home> = Home::new("").program(example("trial")).shared();
     let path = home.path("x.sock");
     let listen = format!("[wsgi]\nlisten = unix:{}\nworkers = 1\n", path.display());
-    home.write_config(&format!("{listen}h2c = yes\n{keys}\n"));
+    home.write_config(&format!("{listen}{keys}\n"));
     (home.start_with(Vec::new()), path)
+}
+
+#[test]
+fn without_tls_it_is_spoken_only_on_unix_sockets_that_are_told_to() {
+    /// What is said to a client that begins with HTTP/2.
+    fn heard(mut stream: impl Read + Write) -> String {
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+        let mut said = [0; 12];
+        stream.read_exact(&mut said).unwrap();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+    let tcp = crate::support::serve("apps = echo\nh2c = yes");
+    assert_eq!(heard(tcp.client().stream), "HTTP/1.1 400");
+    assert_eq!(post(&tcp, "/echo", b"1").text(), "1");
+    let (_unix, path) = on_unix("apps = echo");
+    assert_eq!(heard(UnixStream::connect(path).unwrap()), "HTTP/1.1 400");
+    let (_unix, path) = on_unix("apps = echo\nh2c = yes");
+    assert_eq!(heard(UnixStream::connect(path).unwrap()).as_bytes()[3], 4, "SETTINGS");
 }
 
 #[test]
