@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Client, Home, eventually, get, serve};
+use crate::support::{Authority, Client, Home, curl_tls, eventually, get, serve, serve_tls};
 
 #[test]
 fn one_more_than_concurrent_per_worker_waits_and_is_served_when_another_leaves() {
@@ -85,6 +85,19 @@ fn one_more_than_connections_per_client_is_told_and_takes_nobody_s_place() {
     daemon.home.configure(&format!("{keys}0"));
     daemon.reload();
     assert_eq!(get(&daemon, "/echo").status, 200);
+}
+
+#[test]
+fn over_tls_one_more_is_closed_without_a_word() {
+    let daemon = serve_tls("apps = echo\nconnections_per_client = 1", &Authority::new());
+    let only = daemon.client();
+    for _ in 0..3 {
+        assert_eq!(daemon.client().rest(), b"");
+    }
+    let line = daemon.access_lines(3).pop().unwrap();
+    assert_eq!(line.split(' ').nth(8), Some("429"), "{line}");
+    drop(only);
+    eventually("room for one", || curl_tls(&daemon, "/echo", &[]).0.then_some(()));
 }
 
 #[test]
