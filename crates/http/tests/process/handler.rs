@@ -414,3 +414,36 @@ fn many_requests_at_once_leave_in_few_writes() {
     assert!(reads < 1000);
     eventually("the count", || (count(&daemon, "requests") == 1000).then_some(()));
 }
+
+#[test]
+fn each_handler_has_the_gateway_that_it_names() {
+    let (first, second) = (Gateway::new(), Gateway::new());
+    let daemon = serve(&format!(
+        "workers = 1\napps = chat other\n{}[other]\ncall = handler\ngateway = second\nroute = /other\n\
+         send_spec = ipc:///run/brim/a.sock\nrecv_spec = ipc:///run/brim/b.sock\n\
+         [gateway#second]\nlink = {}\n",
+        first.sections("gateway_wait = 100ms"),
+        second.path().display()
+    ));
+    let mut links = [first.link(), second.link()];
+    let ask = |target: &str| {
+        let mut client = daemon.client();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        client
+    };
+    for (target, link) in ["/chat", "/other"].into_iter().zip(&mut links) {
+        let mut client = ask(target);
+        let asked = link.request();
+        assert_eq!(format!("/{}", asked.handler), target);
+        link.answer(asked.id, target);
+        assert_eq!(client.response().text(), target);
+    }
+    // One of the gateways goes; the other one's handlers are as ever.
+    let [gone, mut stays] = links;
+    drop((gone, first));
+    eventually("503", || (ask("/chat").response().status == 503).then_some(()));
+    let mut client = ask("/other");
+    let asked = stays.request();
+    stays.answer(asked.id, "well");
+    assert_eq!(client.response().text(), "well");
+}
