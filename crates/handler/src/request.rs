@@ -100,8 +100,8 @@ impl Request {
         }
         let mut lines = Vec::with_capacity(16);
         for (name, values) in parsed.headers.iter() {
-            let line = |value| (Text::of(message, name), Text::of(message, value));
-            lines.extend(values.iter().map(|value| line(value)));
+            let name = Text::of(message, name);
+            lines.extend(values.iter().map(|value| (name.clone(), Text::of(message, value))));
         }
         Ok(Self {
             client: Client { server: Arc::clone(server), id: parsed.id },

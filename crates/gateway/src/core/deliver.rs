@@ -25,24 +25,19 @@ impl Core {
             Ok(parsed) => parsed,
             Err(error) => {
                 self.counters.bad_reply_count.incr();
-                if let Some(held_back) = self.warnings.replies.pass(self.now) {
-                    let handler = handler.config.name.as_str();
-                    tracing::warn!(handler, held_back, "a message is no reply: {error}");
-                }
-                return;
+                return self.tell_of_reply(place, &format_args!("a message is no reply: {error}"));
             }
         };
         let is_ours = parsed.sender.as_str() == handler.config.send_ident
             && message.starts_with(handler.config.recv_ident.as_bytes());
         if !is_ours {
             let (found, prefix) = (parsed.sender.as_str(), handler.config.recv_ident.as_str());
-            self.foreign(
-                place,
-                format_args!(
-                    "a reply has the sender {found}, expected {} and the prefix {prefix:?}",
-                    handler.config.send_ident
-                ),
+            self.counters.foreign_reply_count.incr();
+            let what = format_args!(
+                "a reply has the sender {found}, expected {} and the prefix {prefix:?}",
+                handler.config.send_ident
             );
+            self.tell_of_reply(place, &what);
             return;
         }
         self.counters.delivery_count.add(parsed.targets.count() as u64);
@@ -62,16 +57,16 @@ impl Core {
                     }
                 }
                 Some(exchange) if exchange.handler != place => {
-                    self.foreign(place, format_args!("a reply is for another handler's client"));
+                    self.counters.foreign_reply_count.incr();
+                    self.tell_of_reply(place, &"a reply is for another handler's client");
                 }
                 Some(_) => self.deliver(id, &parsed.body, &mut repeat),
             }
         }
     }
 
-    /// Counts a reply that is not this handler's to give, and tells of it.
-    fn foreign(&self, place: usize, what: std::fmt::Arguments<'_>) {
-        self.counters.foreign_reply_count.incr();
+    /// Tells of a reply that reaches nobody.
+    fn tell_of_reply(&self, place: usize, what: &dyn std::fmt::Display) {
         if let Some(held_back) = self.warnings.replies.pass(self.now) {
             let handler = self.handlers.get(place).map(|handler| handler.config.name.as_str());
             tracing::warn!(handler, held_back, "{what}");

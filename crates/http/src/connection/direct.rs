@@ -68,7 +68,6 @@ impl Shell {
         let mut look = Look { alarm: pin!(sleep_until(first.into())), is_set: false };
         loop {
             let (mut head, ()) = Request::new(()).into_parts();
-            head.headers = spare::take();
             let asked = poll_fn(|cx| match self.poll_asked(cx, transport, &mut rest, &mut head) {
                 Poll::Pending => self.poll_due(cx, &mut look).map(Err),
                 asked => asked,

@@ -8,6 +8,8 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use httparse::{ParserConfig, Status};
 
+use crate::spare;
+
 /// Most header lines.
 const LINES: usize = 100;
 /// Bytes that are had at once for the heads to come. All of them are held as long as one head in them.
@@ -44,6 +46,8 @@ pub(super) fn plain_get(input: &[u8], head: &mut Parts) -> Option<Bytes> {
     };
     head.method = Method::GET;
     head.uri = Uri::from_maybe_shared(shared(parsed.path?.as_bytes())?).ok()?;
+    // Not before there is a head: a connection that waits for one would hold the room.
+    head.headers = spare::take();
     head.headers.reserve(parsed.headers.len());
     for line in parsed.headers.iter() {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
