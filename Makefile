@@ -79,7 +79,7 @@ endif
 
 system-test: setup
 	@test -f $(deb) || $(MAKE) deb
-	BRIM_DEB=$(deb) $(CARGO) test --locked --workspace --test system
+	BRIM_DEB=$(deb) BRIM_RETRIES=$(SYSTEM_RETRIES) $(CARGO) test --locked --workspace --test system
 
 # PARTS="small tls" measures only these; bench/README.md lists them. Programs and peers are those of this tree.
 bench: setup-bench

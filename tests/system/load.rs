@@ -54,12 +54,19 @@ impl Load {
     }
 
     /// Ends the clients and says what they saw.
-    pub(crate) fn stop(self) -> Seen {
+    pub(crate) fn stop(mut self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
+        for client in std::mem::take(&mut self.clients) {
             client.join().expect("clients do not panic");
         }
         std::mem::take(&mut *self.seen.lock().expect("clients do not panic"))
+    }
+}
+
+/// A trial that fails leaves nobody behind.
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -38,7 +38,9 @@ mod udp;
 mod upstream;
 mod wait;
 
+use std::panic::catch_unwind;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -61,14 +63,26 @@ fn trials() -> Vec<Trial> {
     trials
 }
 
-/// A trial that fails when it panics.
-fn trial(name: &str, test: fn()) -> Trial {
-    let test = move || -> Result<(), Failed> {
+/// A trial that fails when it panics: at every attempt, where `BRIM_RETRIES` allows for more than one.
+fn trial(name: impl Into<String>, test: fn()) -> Trial {
+    let name = name.into();
+    Trial::test(name.clone(), move || -> Result<(), Failed> {
+        let retries = std::env::var("BRIM_RETRIES").ok().and_then(|count| count.parse().ok());
+        for _ in 0..retries.unwrap_or(0_u32) {
+            if catch_unwind(test).is_ok() {
+                return Ok(());
+            }
+            // Told of again at the end, where it is seen.
+            FLAKY.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
+            machine::end_shared();
+        }
         test();
         Ok(())
-    };
-    Trial::test(name, test)
+    })
 }
+
+/// The trials that had to be tried again, by each attempt that failed.
+static FLAKY: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -88,5 +102,8 @@ fn main() -> ExitCode {
     }
     let conclusion = libtest_mimic::run(&arguments, trials());
     machine::end_shared();
+    for name in FLAKY.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        println!("FLAKY: {name} has failed and was tried again");
+    }
     conclusion.exit_code()
 }

@@ -155,8 +155,15 @@ impl fmt::Display for Seen {
 /// Clients at work.
 pub(crate) struct Mixed {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
     seen: Arc<Mutex<Seen>>,
+}
+
+/// A trial that fails leaves nobody behind.
+impl Drop for Mixed {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Mixed {
@@ -175,7 +182,7 @@ impl Mixed {
             }
             runtime.expect("a runtime").block_on(local);
         });
-        Self { stop, thread, seen }
+        Self { stop, thread: Some(thread), seen }
     }
 
     /// What was seen so far is forgotten, and handed over.
@@ -184,9 +191,11 @@ impl Mixed {
     }
 
     /// Ends the clients and says what they saw.
-    pub(crate) fn stop(self) -> Seen {
+    pub(crate) fn stop(mut self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("clients do not panic");
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("clients do not panic");
+        }
         std::mem::take(&mut *self.seen.lock().expect("clients do not panic"))
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 
 use crate::host;
 use crate::machine::{self, Machine};
+use crate::trial;
 
 /// What the package brings, beside documentation.
 const FILES: &[&str] = &[
@@ -62,13 +63,7 @@ const STAYS: &[&str] =
     &["/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/.pwd.lock"];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let trial = |name: &str, test: fn()| {
-        let test = move || -> Result<(), Failed> {
-            test();
-            Ok(())
-        };
-        Trial::test(format!("package::{name}"), test)
-    };
+    let trial = |name: &str, test: fn()| trial(format!("package::{name}"), test);
     vec![
         trial("lintian_shows_no_error", lintian),
         trial("the_man_pages_are_sound", man_pages),
