@@ -24,6 +24,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{sleep, sleep_until};
 
 mod clock;
+mod crowd;
 mod direct;
 mod h2;
 mod io;
@@ -41,6 +42,7 @@ use crate::exchange::{self, End, Exchange, Service};
 use crate::upgrade::Upgraded;
 use crate::worker::HttpWorker;
 use clock::Due;
+use crowd::{Conversation, Room, park_after};
 use direct::Turn;
 use io::Io;
 
@@ -175,8 +177,10 @@ impl Shell {
     /// Speaks HTTP/1 until silence, refusal or the end.
     async fn speak(&self, mut transport: Transport, rest: Bytes) -> Spoken {
         self.clock.serve_for(self.current.get());
+        let conversation = Conversation::begin(Room::Direct);
         match self.speak_directly(&mut transport, rest).await {
             Turn::Hyper(rest, given) => {
+                drop(conversation);
                 // Boxed: most conversations have no use for the room that it takes.
                 Box::pin(self.speak_by_hyper(transport, rest, given)).await
             }
@@ -195,14 +199,14 @@ impl Shell {
         given: Option<Box<Response<Sending>>>,
     ) -> Spoken {
         let worker = self.current.get();
-        let _conversation = worker.begin_conversation();
+        let _conversation = Conversation::begin(Room::Hyper);
         let io = TokioIo::new(Io::new(transport, rest, self.clock.clone()));
         let (clock, peer) = (self.clock.clone(), self.peer.clone());
         let service = Service::new(self.current.clone(), clock, peer, given);
         let mut hyper = worker.protocol.serve_connection(io, service);
         let uri_limit = worker.limits.uri;
         drop(worker);
-        let first = Clock::next_look(Instant::now(), self.clock.park_after());
+        let first = Clock::next_look(Instant::now(), park_after());
         let mut look = pin!(sleep_until(first.into()));
         let (result, due) = poll_fn(|cx| {
             if let Poll::Ready(result) = hyper.poll_without_shutdown(cx) {

@@ -1,6 +1,5 @@
 //! What one worker makes of the section: its chain of apps, its counters, its limits.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,7 +118,6 @@ pub(crate) struct HttpWorker {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) h2c: bool,
     pub(crate) proxy_protocol: bool,
-    conversations: Cell<usize>,
 }
 
 impl HttpWorker {
@@ -181,31 +179,8 @@ impl HttpWorker {
             tls: plan.tls.as_ref().map(|tls| tls.config.clone()),
             h2c: section.http2.h2c,
             proxy_protocol: section.tls.proxy_protocol,
-            conversations: Cell::new(0),
             context,
         }
-    }
-}
-
-/// A connection that hyper holds counts as a conversation as long as this lives.
-pub(crate) struct Conversation(Rc<HttpWorker>);
-
-impl HttpWorker {
-    /// Counts a conversation in.
-    pub(crate) fn begin_conversation(self: &Rc<Self>) -> Conversation {
-        self.conversations.set(self.conversations.get() + 1);
-        Conversation(self.clone())
-    }
-
-    /// How many connections hyper holds.
-    pub(crate) fn conversations(&self) -> usize {
-        self.conversations.get()
-    }
-}
-
-impl Drop for Conversation {
-    fn drop(&mut self) {
-        self.0.conversations.set(self.0.conversations.get() - 1);
     }
 }
 

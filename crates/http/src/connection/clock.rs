@@ -6,18 +6,12 @@ use std::time::{Duration, Instant};
 use brim_service::Wake;
 use http::StatusCode;
 
+use super::crowd::park_after;
 use super::outgoing::Outgoing;
 use crate::error::Error;
 use crate::exchange::{End, Exchange};
 use crate::worker::{HttpWorker, Times};
 
-/// Silence after which hyper gives the socket back and its buffers are freed.
-const PARK_AFTER: Duration = Duration::from_millis(200);
-/// The same where hyper holds many connections of this worker at once: 10 KiB each add up, and
-/// in glibc's heap their peak stays.
-const PARK_AFTER_CROWDED: Duration = Duration::from_millis(20);
-/// More conversations than this are many.
-const CROWD: usize = 32;
 /// How often a connection with work in progress is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Looks fall on multiples of this, so that one wake-up does for many connections.
@@ -129,14 +123,6 @@ impl Clock {
     /// From now on this state's times count.
     pub(crate) fn serve_for(&self, worker: Rc<HttpWorker>) {
         *self.worker.borrow_mut() = worker;
-    }
-
-    /// The silence after which the connection is parked.
-    pub(crate) fn park_after(&self) -> Duration {
-        match self.worker.borrow().conversations() > CROWD {
-            true => PARK_AFTER_CROWDED,
-            false => PARK_AFTER,
-        }
     }
 
     /// When to look at the connection again, after this time or a little later.
@@ -354,7 +340,7 @@ impl Clock {
     /// What is to be done at `now`. An overdue body is told to whoever waits for it.
     pub(crate) fn due(&self, now: Instant) -> Due {
         let times = self.worker.borrow().times;
-        let park_after = self.park_after();
+        let park_after = park_after();
         if self.write_blocked.get().is_some_and(|since| now.duration_since(since) >= times.write) {
             return Due::WriteTimeout;
         }
@@ -397,8 +383,8 @@ mod tests {
         let mut looks: Vec<_> = (0..1000u64)
             .map(|number| {
                 let due = now + Duration::from_micros(number * 100);
-                let look = Clock::next_look(due, PARK_AFTER);
-                assert!((due + PARK_AFTER..due + PARK_AFTER + GRID).contains(&look));
+                let look = Clock::next_look(due, LOOK);
+                assert!((due + LOOK..due + LOOK + GRID).contains(&look));
                 look
             })
             .collect();

@@ -20,6 +20,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::Shell;
 use super::clock::{Clock, Due};
+use super::crowd::park_after;
 use crate::body::Sending;
 use crate::exchange::{self, Abandoned};
 use crate::spare;
@@ -64,7 +65,7 @@ struct Look<'a> {
 impl Shell {
     /// Answers what is simple, until something else comes, silence or the end. `rest` was read before.
     pub(super) async fn speak_directly(&self, transport: &mut Transport, mut rest: Bytes) -> Turn {
-        let first = Clock::next_look(Instant::now(), self.clock.park_after());
+        let first = Clock::next_look(Instant::now(), park_after());
         let mut look = Look { alarm: pin!(sleep_until(first.into())), is_set: false };
         loop {
             let (mut head, ()) = Request::new(()).into_parts();

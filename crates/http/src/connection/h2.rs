@@ -22,6 +22,7 @@ mod sending;
 mod service;
 mod streams;
 
+use super::crowd::{Conversation, Room};
 use super::{Shell, Spoken};
 use crate::worker::{Http2Limits, HttpWorker};
 use io::Io;
@@ -75,7 +76,7 @@ pub(crate) fn memory(section: &HttpSection) -> u64 {
 /// Speaks HTTP/2 to the end of the connection.
 pub(super) async fn speak(shell: &Shell, transport: Transport, rest: Bytes) -> Spoken {
     let worker = shell.current.get();
-    let _conversation = worker.begin_conversation();
+    let _conversation = Conversation::begin(Room::Hyper);
     let lifecycle = worker.context.lifecycle.clone();
     let Http2Limits { resets, control, .. } = worker.limits.http2;
     let meter = Meter::new(control, Instant::now());
