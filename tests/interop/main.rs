@@ -65,7 +65,7 @@ const BRIM: [(&str, Run); 7] = [
     ("the_rules_of_websockets_are_kept", websocket::rules_are_kept),
 ];
 
-const EXAMPLES: [(&str, RunExample); 8] = [
+const EXAMPLES: [(&str, RunExample); 10] = [
     ("the_example_dump", examples::dump),
     ("the_example_chat_in_rust", examples::chat_in_rust),
     ("the_example_chat_in_python", examples::chat_in_python),
@@ -74,6 +74,8 @@ const EXAMPLES: [(&str, RunExample); 8] = [
     ("the_example_upload_in_rust", examples::upload_in_rust),
     ("the_example_upload_in_python", examples::upload_in_python),
     ("two_windows_of_a_browser_chat_and_one_is_closed", browser::two_windows_chat),
+    ("a_browser_uploads_to_the_example_in_rust", browser::upload_in_rust),
+    ("a_browser_uploads_to_the_example_in_python", browser::upload_in_python),
 ];
 
 fn main() -> ExitCode {
