@@ -31,6 +31,13 @@ pub(super) trait Stranger: Read + Write {}
 impl<T: Read + Write> Stranger for T {}
 
 impl Place {
+    fn spec(&self) -> String {
+        match self {
+            Self::Ipc(path) => format!("ipc://{}", path.display()),
+            Self::Tcp(address) => format!("tcp://{address}"),
+        }
+    }
+
     pub(super) fn connect(&self) -> std::io::Result<Box<dyn Stranger>> {
         Ok(match self {
             Self::Ipc(path) => {
@@ -79,6 +86,12 @@ fn scene(gateway: Gateway, send: Place, recv: Place) -> Scene {
 }
 
 impl Scene {
+    /// A good handler that comes to where the strangers are, and the name of its section.
+    pub(super) fn joins(&self) -> (Puppet, &'static str) {
+        let name = if matches!(self.send, Place::Ipc(_)) { "h" } else { "t" };
+        (Puppet::start(&self.send.spec(), &self.recv.spec(), &["echo", "late"]), name)
+    }
+
     /// A publisher behind its handshake.
     pub(super) fn publisher(&self) -> Box<dyn Stranger> {
         ready(&self.recv, SocketType::Pub)
