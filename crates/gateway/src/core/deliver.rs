@@ -1,6 +1,6 @@
 //! What handlers say: whom it is for, and how it goes on to the front end.
 
-use brim_wire::link::{Class, Content, Reason};
+use brim_wire::link::{Class, Reason};
 use brim_wire::reply::{self, Body as Wanted, Control, Extended};
 use brim_wire::socket_message;
 
@@ -107,7 +107,7 @@ impl Core {
         if control.keep_alive
             && let Some(link) = self.links.get_mut(&exchange.link)
         {
-            link.frame(exchange.number, Content::Touch);
+            link.touch(exchange.number, &mut exchange.touched);
             let key = exchange.link;
             self.list(key);
         }

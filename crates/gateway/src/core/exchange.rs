@@ -37,6 +37,8 @@ pub(crate) struct Exchange {
     pub(crate) waiting: VecDeque<Item>,
     /// Bytes of that.
     pub(crate) waiting_bytes: usize,
+    /// Where its last touch ends in the stream to the front end.
+    pub(crate) touched: u64,
     /// A message of which not all pieces are there.
     pub(crate) message: Option<Box<Message>>,
 }

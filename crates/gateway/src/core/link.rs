@@ -108,6 +108,15 @@ impl Link {
         let _ = Frame { exchange, content }.append(self.out.buffer());
     }
 
+    /// Appends a touch of an exchange whose last one ends at `touched` in the stream. While that is not written
+    /// it says the same, and later.
+    pub(crate) fn touch(&mut self, exchange: u64, touched: &mut u64) {
+        if self.out.written() >= *touched {
+            self.frame(exchange, Content::Touch);
+            *touched = self.out.end();
+        }
+    }
+
     pub(crate) fn cancel(&mut self, exchange: u64, reason: Reason, retry_after: u16) {
         let before = self.out.waiting();
         self.frame(exchange, Content::Cancel(Cancel { reason, retry_after }));

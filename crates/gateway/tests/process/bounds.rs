@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use brim_wire::link::{Class, Content, Frame, Reason};
+use brim_wire::reply::{Control, TARGETS};
 use brim_wire::zmtp::{Greeting, SocketType, append_ready};
 
 use crate::support::{Ask, Front, Gateway, Got, PATIENCE, Puppet, eventually};
@@ -13,6 +14,7 @@ use crate::trials;
 trials! {
     unfinished_messages_have_a_bound_for_all_together
     pings_of_a_front_end_that_does_not_read_are_left_out
+    keep_alives_to_a_front_end_that_does_not_read_wait_once_each
     a_front_end_that_does_not_read_its_refusals_is_let_go
     five_hundred_silent_links_keep_nobody_out
     a_message_of_endless_pieces_costs_its_exchange
@@ -27,9 +29,14 @@ struct Scene {
 }
 
 fn scene() -> Scene {
+    scene_with("")
+}
+
+/// The same, with further sections.
+fn scene_with(sections: &str) -> Scene {
     let gateway = Gateway::with(
         "max_memory = 16M\nhandshake_timeout = 2s",
-        "handler_wait = 10s\nmax_reply = 4M",
+        &format!("handler_wait = 10s\nmax_reply = 4M\n{sections}"),
     );
     let puppet = gateway.puppet(&["echo", "good"]);
     let mut front = Front::connect(&gateway);
@@ -122,6 +129,48 @@ fn pings_of_a_front_end_that_does_not_read_are_left_out() {
         }
         None
     });
+    scene.stays_bounded();
+}
+
+fn keep_alives_to_a_front_end_that_does_not_read_wait_once_each() {
+    const ROUNDS: usize = 20_000;
+    let mut scene = scene_with(
+        "[k]\ncall = handler\nhandler_wait = 10s\nsend_ident = u-1\n\
+         send_spec = ipc://FOLDER/k-send\nrecv_spec = ipc://FOLDER/k-recv",
+    );
+    let at = |name| format!("ipc://{}", scene.gateway.path(name).display());
+    let mut puppet = Puppet::start(&at("k-send"), &at("k-recv"), &[]);
+    let ask = Ask { handler: "k", ..Ask::default() };
+    let mut deaf = Front::connect(&scene.gateway);
+    let exchanges: Vec<_> = (0..TARGETS).map(|_| deaf.ask(&ask)).collect();
+    let ids: Vec<_> = exchanges.iter().map(|_| puppet.hear().id).collect();
+    let keep_alive = Control { keep_alive: true, ..Control::default() };
+    // All of them would be 39 MiB.
+    for _ in 0..ROUNDS {
+        puppet.control(&ids, keep_alive);
+    }
+    let other = scene.front.ask(&ask);
+    let id = puppet.hear().id;
+    puppet.answer(id, "after them");
+    assert_eq!(scene.front.answer(other).body, b"after them");
+    // What its socket took, and one more for each.
+    ids.iter().for_each(|id| puppet.answer(*id, "x"));
+    let mut count = 0;
+    for exchange in &exchanges {
+        let touches = std::iter::from_fn(|| Some(deaf.next(*exchange)))
+            .take_while(|got| *got == Got::Touch)
+            .count();
+        assert!(touches > 0, "none of the exchange {exchange}");
+        count += touches;
+    }
+    println!("{count} keep-alives");
+    // As soon as it reads it gets them again.
+    let again = deaf.ask(&ask);
+    let id = puppet.hear().id;
+    for _ in 0..3 {
+        puppet.control(&[id], keep_alive);
+        assert_eq!(deaf.next(again), Got::Touch);
+    }
     scene.stays_bounded();
 }
 

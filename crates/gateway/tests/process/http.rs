@@ -141,7 +141,7 @@ fn an_answer_without_a_length_lasts_until_the_kill() {
     let exchange = front.get("/cancel");
     let id = puppet.hear().id;
     puppet.reply(&[id], "HTTP/1.1 200 OK\r\n\r\nx");
-    puppet.control(id, Control { cancel: true, ..Control::default() });
+    puppet.control(&[id], Control { cancel: true, ..Control::default() });
     let answer = front.answer(exchange);
     assert_eq!(answer.cancel, Some((Reason::HandlerCancelled, 0)));
     assert!(puppet.hears_nothing());
@@ -226,7 +226,7 @@ fn a_long_poll_is_answered_when_something_happens() {
         puppet.answer(other, &number.to_string());
         assert_eq!(front.answer(exchange).body, number.to_string().as_bytes());
     }
-    puppet.control(id, Control { keep_alive: true, ..Control::default() });
+    puppet.control(&[id], Control { keep_alive: true, ..Control::default() });
     assert_eq!(front.next(waiting), Got::Touch);
     puppet.answer(id, "at last");
     assert_eq!(front.answer(waiting).body, b"at last");

@@ -197,11 +197,11 @@ fn a_body_is_streamed_as_the_handler_asks_for_it() {
     assert_eq!(begun.get("METHOD"), "POST");
     assert!(puppet.hears_nothing());
     let credits = |credits| Control { credits: Some(credits), ..Control::default() };
-    puppet.control(begun.id, credits(5000));
+    puppet.control(&[begun.id], credits(5000));
     let piece = puppet.hear();
     assert_eq!((piece.names(), piece.body.len()), (vec!["UPLOAD_STREAM".to_owned()], 5000));
     assert_eq!((piece.get("UPLOAD_STREAM").as_str(), piece.path.as_str()), ("0", "/up"));
-    puppet.control(begun.id, credits(50_000));
+    puppet.control(&[begun.id], credits(50_000));
     let (second, third) = (puppet.hear(), puppet.hear());
     assert_eq!((second.get("UPLOAD_STREAM").as_str(), second.body.len()), ("5000", 20_480));
     assert_eq!((third.get("UPLOAD_STREAM").as_str(), third.body.len()), ("25480", 3520));
@@ -226,7 +226,7 @@ fn a_body_of_unknown_length_is_streamed_when_it_is_long() {
     let exchange = post(&mut front, None);
     front.data(exchange, &body()[..60_000], false);
     let id = puppet.hear().id;
-    puppet.control(id, Control { credits: Some(1 << 40), ..Control::default() });
+    puppet.control(&[id], Control { credits: Some(1 << 40), ..Control::default() });
     let mut got = Vec::new();
     while got.len() < 60_000 {
         got.extend(puppet.hear().body);

@@ -91,9 +91,9 @@ impl Puppet {
     }
 
     /// An extended reply with the key `ctl`.
-    pub(crate) fn control(&mut self, id: u32, control: Control) {
+    pub(crate) fn control(&mut self, ids: &[u32], control: Control) {
         let mut message = Vec::new();
-        reply::append_control(&mut message, Sender::new(b"u-1").unwrap(), &[id], control).unwrap();
+        reply::append_control(&mut message, Sender::new(b"u-1").unwrap(), ids, control).unwrap();
         self.say(&message);
     }
 
