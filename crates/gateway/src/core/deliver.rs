@@ -197,10 +197,34 @@ impl Core {
 
     /// A handler's payload has gone on as a whole: tells it so if it wants to know.
     fn took_payload(&mut self, id: u32, payload: u64) {
-        if self.config(id).is_some_and(|config| config.download_credits > 0) && payload > 0 {
+        if self.config(id).is_some_and(|config| config.download_credits > 0)
+            && let Some(exchange) = self.exchanges.get_mut(&id)
+        {
+            exchange.untold += payload;
+            self.tell_credits(id);
+        }
+    }
+
+    /// Tells a handler how much of an exchange has gone on; later if it has no room: it may wait for nothing else.
+    pub(super) fn tell_credits(&mut self, id: u32) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
+        let bytes = exchange.untold;
+        if bytes == 0 {
+            return;
+        }
+        let peer = exchange.peer.and_then(|peer| self.peers.get_mut(&peer));
+        if let Some(peer) = peer.filter(|peer| !peer.has_room()) {
+            peer.untold.insert(id);
+        } else {
+            exchange.untold = 0;
             self.counters.notice_count.incr();
             let wish = Wish { id, kind: Kind::Notice, credit: 0 };
-            let _ = self.dispatch(wish, |pen, out| pen.credits(out, id, payload));
+            if self.dispatch(wish, |pen, out| pen.credits(out, id, bytes)).is_err()
+                && let Some(exchange) = self.exchanges.get_mut(&id)
+            {
+                // The next notice tells of it.
+                exchange.untold = bytes;
+            }
         }
     }
 

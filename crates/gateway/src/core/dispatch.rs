@@ -5,14 +5,9 @@ use brim_wire::link::{Class, Content, Reason};
 
 use super::exchange::Body;
 use super::handler::Queued;
-use super::peer::{Kind, Mark};
+use super::peer::{Kind, Mark, Peer};
 use super::request::Pen;
 use super::{Core, Key};
-
-/// Bytes that wait for a handler, beyond which it gets no more.
-const PEER_ROOM: usize = 256 * 1024;
-/// Messages that do.
-const PEER_MESSAGES: usize = 4096;
 
 /// What is to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -91,16 +86,10 @@ impl Core {
         }
     }
 
-    /// The connection that gets the next message: the given one, or that with the least to answer. One that
-    /// does not read gets none, one that has let somebody wait too long comes last.
+    /// The connection that gets the next message: the given one, or that with the least to answer. One that has
+    /// no room gets none, one that has let somebody wait too long comes last.
     fn choose(&mut self, place: usize, sticky: Option<Key>) -> Option<Key> {
-        let has_room = |key: &Key| {
-            self.peers.get(key).is_some_and(|peer| {
-                !peer.out.is_closing
-                    && peer.out.waiting() < PEER_ROOM
-                    && peer.marks.len() < PEER_MESSAGES
-            })
-        };
+        let has_room = |key: &Key| self.peers.get(key).is_some_and(Peer::has_room);
         let handler = self.handlers.get_mut(place)?;
         if let Some(sticky) = sticky.filter(|key| handler.senders.contains(key) && has_room(key)) {
             return Some(sticky);
@@ -198,6 +187,12 @@ impl Core {
         credits.into_iter().for_each(|(id, credit)| self.grant(id, credit));
         if self.handlers.get(place).is_some_and(|handler| !handler.queue.is_empty()) {
             self.drain_queue(place);
+        }
+        while let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.has_room())
+            && let Some(id) = peer.untold.iter().next().copied()
+        {
+            peer.untold.remove(&id);
+            self.tell_credits(id);
         }
     }
 

@@ -164,6 +164,7 @@ impl Core {
     pub(super) fn peer_left(&mut self, key: Key) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let marks = std::mem::take(&mut peer.marks);
+        let untold = std::mem::take(&mut peer.untold);
         let place = peer.handler;
         let mut unread = Vec::new();
         for mark in marks {
@@ -203,6 +204,7 @@ impl Core {
         }
         self.drain_queue(place);
         self.abandon_queue(place);
+        untold.into_iter().for_each(|id| self.tell_credits(id));
     }
 
     /// Puts what a connection has not read in front of what waits.

@@ -37,6 +37,8 @@ pub(crate) struct Exchange {
     pub(crate) waiting: VecDeque<Item>,
     /// Bytes of that.
     pub(crate) waiting_bytes: usize,
+    /// Bytes that have gone on, and that its handler was not told of.
+    pub(crate) untold: u64,
     /// Where its last touch ends in the stream to the front end.
     pub(crate) touched: u64,
     /// A message of which not all pieces are there.

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use brim_wire::zmtp::{
@@ -14,6 +14,10 @@ const COMMAND_BYTES: u64 = 8192;
 const IDLE_BYTES: u64 = 8192;
 /// Unwritten bytes beyond which PONGs are left out.
 pub(crate) const PONG_ROOM: usize = 64 * 1024;
+/// Bytes that wait for a handler, beyond which it gets no more.
+const ROOM: usize = 256 * 1024;
+/// Messages that do.
+const MESSAGES: usize = 4096;
 
 /// Which of a handler's two connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub(crate) struct Peer {
     is_3_1: bool,
     /// What of `out` is of which exchange, in order.
     pub(crate) marks: VecDeque<Mark>,
+    /// Exchanges with bytes that it is to be told of as soon as it has room.
+    pub(crate) untold: HashSet<u32>,
     /// Exchanges that it has to answer.
     pub(crate) outstanding: usize,
     /// Until when others are asked first: it has let somebody wait for too long.
@@ -106,6 +112,7 @@ impl Peer {
             stage: Stage::Greeting,
             is_3_1: false,
             marks: VecDeque::new(),
+            untold: HashSet::new(),
             outstanding: 0,
             suspect_until: None,
             opened: now,
@@ -116,6 +123,11 @@ impl Peer {
 
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.stage, Stage::Ready(_))
+    }
+
+    /// Whether it gets more: one that does not read gets none.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.out.is_closing && self.out.waiting() < ROOM && self.marks.len() < MESSAGES
     }
 
     /// The next thing in what it has sent.

@@ -98,6 +98,7 @@ impl Core {
             answer: if is_http { Answer::new() } else { Answer::raw() },
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            untold: 0,
             touched: 0,
             message: None,
         };

@@ -25,7 +25,6 @@ trials! {
     a_slow_client_slows_nobody_and_gets_everything
     a_late_answer_reaches_nobody
     the_worker_with_the_least_to_do_gets_the_next
-    credits_tell_what_has_gone
     files_are_sent_from_below_their_folder_only
 }
 
@@ -336,23 +335,6 @@ fn the_worker_with_the_least_to_do_gets_the_next() {
         answers.push(front.fetch("/next"));
     }
     assert!(answers.iter().all(|answer| answer.body == b"/next idle"), "{answers:?}");
-}
-
-fn credits_tell_what_has_gone() {
-    let (_gateway, mut front, mut puppet) = start("download_credits = 100K");
-    let exchange = front.get("/");
-    let seen = puppet.hear();
-    assert_eq!(seen.get("DOWNLOAD_CREDITS"), "102400");
-    let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
-    puppet.reply(&[seen.id], head);
-    let notice = puppet.hear();
-    let expected = format!(
-        "u-1 {} @* 41:{{\"METHOD\":\"JSON\",\"DOWNLOAD_CREDITS\":\"38\"}},18:{{\"type\":\"credits\"}},",
-        seen.id
-    );
-    assert_eq!((notice.text(), head.len()), (expected, 38));
-    puppet.reply(&[seen.id], "hello");
-    assert_eq!(front.answer(exchange).body, b"hello");
 }
 
 fn files_are_sent_from_below_their_folder_only() {

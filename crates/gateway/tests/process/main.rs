@@ -6,6 +6,7 @@
 mod bounds;
 mod connections;
 mod counts;
+mod credits;
 mod failures;
 mod hostile;
 mod http;
@@ -23,10 +24,11 @@ use libtest_mimic::{Arguments, Trial};
 type Trials = &'static [(&'static str, fn())];
 
 fn main() -> ExitCode {
-    let subjects: [(&str, Trials); 10] = [
+    let subjects: [(&str, Trials); 11] = [
         ("bounds", bounds::TRIALS),
         ("connections", connections::TRIALS),
         ("counts", counts::TRIALS),
+        ("credits", credits::TRIALS),
         ("failures", failures::TRIALS),
         ("hostile", hostile::TRIALS),
         ("http", http::TRIALS),

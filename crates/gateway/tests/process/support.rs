@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use front::{Answer, Ask, Front, Got};
 pub(crate) use gateway::Gateway;
-pub(crate) use puppet::Puppet;
+pub(crate) use puppet::{Puppet, Seen};
 
 /// How long something may take that is to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
