@@ -78,6 +78,7 @@ class Handler:
         self.requests = connect(context, zmq.PULL, SEND_SPEC)
         self.replies = connect(context, zmq.PUB, RECV_SPEC)
         self.waiting = []
+        self.drips = []
         self.notices = []
         self.uploads = {}
 
@@ -184,6 +185,17 @@ class Handler:
         self.send(self.waiting, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(self.body), self.body))
         told, self.waiting = len(self.waiting), []
         self.respond({"told": told})
+
+    def drip(self):
+        """A stream, of the body for the time being."""
+        self.send([self.client], b"HTTP/1.1 200 OK\r\n\r\n" + self.body)
+        self.drips.append((self.client, self.body))
+
+    def more(self):
+        """More of all streams, of those that are gone too."""
+        for client, body in self.drips:
+            self.send([client], body * 1000)
+        self.respond({})
 
     def heard(self):
         """The notices so far, and who waits."""

@@ -9,6 +9,7 @@ mod browser;
 mod client;
 mod examples;
 mod exchange;
+mod killed;
 mod messages;
 mod server;
 mod setup;
@@ -54,9 +55,10 @@ const PYTHON: [(&str, Run); 2] = [
 ];
 
 /// What Brim does better.
-const BRIM: [(&str, Run); 7] = [
+const BRIM: [(&str, Run); 8] = [
     ("a_gateway_that_is_restarted_costs_nothing", workers::gateway_is_restarted),
     ("a_gateway_that_is_killed_costs_what_it_had", workers::gateway_is_killed),
+    ("streams_and_polls_end_with_a_gateway_that_is_killed", killed::what_is_under_way_ends),
     ("messages_of_two_handlers_come_whole", messages::of_two_handlers_come_whole),
     ("no_handler_is_503_at_once", workers::none),
     ("a_worker_that_hangs_costs_only_what_it_has", workers::one_hangs),

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use brim_handler::{
-    Client, Control, Flags, Key, Kind, Replies, Request, Upload, http, response, websocket,
+    Bytes, Client, Control, Flags, Key, Kind, Replies, Request, Upload, http, response, websocket,
 };
 use ring::digest::{Context, SHA256, digest};
 use serde_json::{Value, json};
@@ -26,6 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         name,
         replies,
         waiting: Vec::new(),
+        drips: Vec::new(),
         notices: Vec::new(),
         uploads: HashMap::new(),
         streams: HashMap::new(),
@@ -40,6 +41,7 @@ struct Handler {
     name: String,
     replies: Replies,
     waiting: Vec<Client>,
+    drips: Vec<(Client, Bytes)>,
     notices: Vec<Value>,
     uploads: HashMap<Client, Value>,
     streams: HashMap<Client, Stream>,
@@ -168,6 +170,18 @@ impl Handler {
                 let answer = json!({"told": self.waiting.len()});
                 self.waiting.clear();
                 self.respond(request, &answer).await;
+            }
+            "drip" => {
+                let client = &request.client;
+                self.replies.send(client, b"HTTP/1.1 200 OK\r\n\r\n").await;
+                self.replies.send(client, &request.body).await;
+                self.drips.push((client.clone(), request.body.clone()));
+            }
+            "more" => {
+                for (client, body) in &self.drips {
+                    self.replies.send(client, &body.repeat(1000)).await;
+                }
+                self.respond(request, &json!({})).await;
             }
             "heard" => {
                 let waiting: Vec<u32> = self.waiting.iter().map(Client::id).collect();
