@@ -1,12 +1,15 @@
 //! The examples, as their pages say to run them.
 
 use std::fs;
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::server::{Kind, Process, Section, Server, program_beside};
+use crate::server::{Kind, Process, Section, Server, free_address, program_beside};
 use crate::setup::{eventually, example};
 
 const TEXT: u8 = 0x81;
@@ -171,6 +174,58 @@ impl Body {
             self.client.until(b"\r\n").expect("its end");
         }
         self.kept.drain(..count).collect()
+    }
+}
+
+/// `brimctl run`, whose processes end with it.
+struct Run(Process);
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = kill_process_group(Pid::from_child(&self.0.0), Signal::KILL);
+    }
+}
+
+/// Their own configurations, on other ports and in another folder.
+pub(crate) fn configurations() {
+    let folder = tempfile::tempdir_in("/run").expect("a folder");
+    let at = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
+    fs::create_dir(at("uploads")).expect("a folder for uploads");
+    fs::write(at("song.mp3"), [b'1'; 700]).expect("a file");
+    for one in fs::read_dir(example("")).expect("the examples") {
+        let one = one.expect("an example");
+        let Ok(mut conf) = fs::read_to_string(one.path().join("brim.conf")) else { continue };
+        let [http, send, recv] = [8901, 9997, 9996].map(|port| {
+            let (known, free) = (format!("127.0.0.1:{port}"), free_address());
+            assert!(conf.contains(&known), "{known} in {conf}");
+            conf = conf.replace(&known, &free.to_string());
+            free
+        });
+        conf = conf.replace("/run/brim-example.sock", &at("link"));
+        conf = conf.replace("/var/lib/brim-example", &at("uploads"));
+        fs::write(at("brim.conf"), &conf).expect("a configuration");
+        let mut command = Command::new(program_beside("brimctl"));
+        command.args(["run", "-c", &at("brim.conf")]).process_group(0);
+        let _run = Run(Process::start(&mut command));
+        let name = one.file_name().into_string().expect("a name");
+        let arguments = match name.as_str() {
+            "audio" => vec![at("song.mp3"), "--".to_owned()],
+            "upload" => vec![folder.path().to_str().expect("a path").to_owned()],
+            _ => vec![],
+        };
+        let mut command = Command::new(program_beside("examples").join(&name));
+        command.args(arguments).args([send, recv].map(|address| format!("tcp://{address}")));
+        let _handler = Process::start(command.stdout(Stdio::null()));
+        let route = conf.lines().find_map(|line| line.strip_prefix("route = ")).expect("a route");
+        let method = if name == "longpoll" { "POST" } else { "GET" };
+        eventually(&format!("an answer of {name}"), || {
+            if TcpStream::connect(http).is_err() {
+                return false;
+            }
+            let mut client = Client::connect(http);
+            client.ask(&format!("{method} {route}"), "", b"");
+            client.try_answer(false).is_ok_and(|answer| answer.status == 200)
+        });
     }
 }
 

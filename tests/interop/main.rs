@@ -89,6 +89,7 @@ fn main() -> ExitCode {
             Ok(())
         }));
     };
+    add("the_configurations_of_the_examples_serve".to_owned(), Box::new(examples::configurations));
     for (kind, server) in [(Kind::Brim, "brim"), (Kind::Mongrel2, "mongrel2")] {
         for (witness, library) in [(Witness::Pyzmq, "pyzmq"), (Witness::Zeromq, "zeromq")] {
             let python = PYTHON.iter().filter(|_| witness == Witness::Pyzmq);
