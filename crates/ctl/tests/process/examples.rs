@@ -176,6 +176,25 @@ fn a_job_at_a_certain_time() {
     works("scheduled-job", &[]);
 }
 
+/// It has no README: the server prints the command to try it with.
+#[test]
+fn what_make_run_serves() {
+    let place = tempfile::tempdir().unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/hello/brim.conf");
+    let mut texts = [fs::read_to_string(file).unwrap()];
+    let addresses = free_ports(&mut texts, &["8901"]);
+    fs::write(place.path().join("brim.conf"), &texts[0]).unwrap();
+    let mut server = Shell::start("exec brimctl run -c brim.conf", place.path());
+    let lines = BufReader::new(server.0.0.stdout.take().unwrap()).lines();
+    let mut commands =
+        lines.filter_map(|line| Some(line.unwrap().split_once("curl ")?.1.to_owned()));
+    let command = format!("curl -s {}", commands.next().unwrap());
+    assert!(command.contains(&addresses[0].to_string()), "{command}");
+    until("its port is open", || TcpStream::connect(addresses[0]).is_ok());
+    let said = said(Command::new("sh").args(["-c", &command]));
+    assert_eq!((said.code, said.out.as_str()), (0, "hello"));
+}
+
 #[test]
 fn commands_stand_behind_dollar_signs_and_their_output_below() {
     let step = |command: &str, output: &str| Step {
