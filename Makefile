@@ -17,8 +17,8 @@ nextest  := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 # What a target needs of Debian, beside make and a Rust toolchain.
 build_packages := build-essential
 deb_packages   := $(build_packages) debhelper dpkg-dev fakeroot
-test_packages  := $(deb_packages) chromium chromium-driver curl dbus-daemon dbus-bin debian-archive-keyring iproute2 \
-	lintian logrotate man-db mandoc mmdebstrap mongrel2-core python3 python3-websockets python3-zmq slowhttptest systemd-container util-linux wrk
+test_packages  := $(deb_packages) chromium chromium-driver curl dbus-daemon dbus-bin debian-archive-keyring fuse3 iproute2 \
+	lintian logrotate man-db mandoc mmdebstrap mongrel2-core python3 python3-fusepy python3-websockets python3-zmq slowhttptest systemd-container util-linux wrk
 # Apart from them: nginx comes with a service that starts when it is installed.
 bench_packages := $(build_packages) mongrel2-core nginx-light python3-zmq slowhttptest wrk
 profile_packages := $(bench_packages) curl llvm-19 nghttp2-client openssl python3-websockets

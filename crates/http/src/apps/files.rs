@@ -266,7 +266,9 @@ impl Files {
     async fn open(&self, path: &[u8]) -> Result<Option<Opened>, Error> {
         let Some(root) = self.root.borrow().clone() else { return Ok(None) };
         let opened = match root.open_beneath(path, May::NotWait) {
-            Err(Errno::AGAIN | Errno::INVAL) => open_waiting(root, path.to_vec()).await?,
+            Err(Errno::AGAIN | Errno::INVAL | Errno::XDEV) => {
+                open_waiting(root, path.to_vec()).await?
+            }
             opened => opened,
         };
         match opened {
@@ -288,15 +290,14 @@ impl Files {
     /// Goes to the directory to which the root's path leads now, where somebody has put another one
     /// there. Without any there the old one serves on.
     async fn follow_root(&self) -> Result<(), Error> {
-        let opened = match Root::open(&self.conf.path, May::NotWait) {
-            Err(Errno::AGAIN | Errno::INVAL) => {
-                let path = self.conf.path.clone();
-                blocking(move || Root::open(&path, May::Wait)).await?
-            }
-            opened => opened,
-        };
+        let is_same = |new: &Root| self.root.borrow().as_ref().is_some_and(|old| old.is_same(new));
+        if Root::open(&self.conf.path, May::NotWait).is_ok_and(|new| is_same(&new)) {
+            return Ok(());
+        }
+        let path = self.conf.path.clone();
+        let opened = blocking(move || Root::open(&path, May::Wait)).await?;
         let Ok(new) = opened else { return Ok(()) };
-        if self.root.borrow().as_ref().is_none_or(|old| !old.is_same(&new)) {
+        if !is_same(&new) {
             *self.root.borrow_mut() = Some(Arc::new(new));
             self.cache.clear();
         }

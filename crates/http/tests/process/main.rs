@@ -21,6 +21,7 @@ mod echo;
 mod error_pages;
 mod files;
 mod files_cache;
+mod files_held;
 mod files_places;
 mod files_sending;
 mod handler;

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FsWord, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstat, fstatfs,
+    openat2, statx,
+};
 use rustix::io::Errno;
 
 use crate::error::Error;
@@ -13,11 +16,31 @@ use crate::error::Error;
 /// How often an open is tried again that a rename next to it has disturbed.
 const TRIES: usize = 4;
 
+/// File systems that ask somebody else whenever a file is opened, even one whose name is in memory: the magic numbers
+/// of FUSE, NFS, SMB (three), 9P, Ceph, AFS (two), Coda, VirtualBox, GFS2 and OCFS2 (`linux/magic.h`).
+const ELSEWHERE: [FsWord; 13] = [
+    0x6573_5546,
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x0102_1997,
+    0x00c3_6400,
+    0x5346_414f,
+    0x6b41_4653,
+    0x7375_7245,
+    0x786f_4256,
+    0x0116_1970,
+    0x7461_636f,
+];
+
 /// The directory below which everything lies that is served.
 #[derive(Debug)]
 pub(super) struct Root {
     directory: OwnedFd,
-    identity: (u64, u64),
+    identity: (u32, u32, u64),
+    /// Nobody is known to wait for opening what the kernel has in memory of this file system.
+    is_quick: bool,
 }
 
 /// Something below the root that was opened: a regular file, or a directory.
@@ -44,11 +67,12 @@ pub(super) struct Version {
 pub(super) enum May {
     /// It may.
     Wait,
-    /// No: `EAGAIN` where it would have to.
+    /// No: `EAGAIN` where it would have to, and `EXDEV` where something else is mounted.
     NotWait,
 }
 
 impl Root {
+    /// Below what was opened without waiting, nothing can be opened without waiting.
     pub(super) fn open(path: &Path, may: May) -> Result<Self, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = match may {
@@ -56,8 +80,13 @@ impl Root {
             May::NotWait => ResolveFlags::CACHED,
         };
         let directory = openat2(CWD, path, flags, Mode::empty(), resolve)?;
-        let stat = fstat(&directory)?;
-        Ok(Self { directory, identity: (stat.st_dev, stat.st_ino) })
+        // What tells a directory from others never changes, so no server has to be asked for it.
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let stat = statx(&directory, c"", flags, StatxFlags::INO)?;
+        let identity = (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino);
+        // To learn this may take a server's time.
+        let is_quick = may == May::Wait && !ELSEWHERE.contains(&fstatfs(&directory)?.f_type);
+        Ok(Self { directory, identity, is_quick })
     }
 
     /// Whether both are the same directory.
@@ -71,7 +100,11 @@ impl Root {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         if may == May::NotWait {
-            resolve |= ResolveFlags::CACHED;
+            if !self.is_quick {
+                return Err(Errno::AGAIN);
+            }
+            // What is mounted below may be of any kind.
+            resolve |= ResolveFlags::CACHED | ResolveFlags::NO_XDEV;
         }
         let path = if path.is_empty() { b"." } else { path };
         let mut tries = 0;

@@ -85,17 +85,22 @@ pub(crate) fn serve_tls(keys: &str, authority: &Authority) -> Daemon {
 
 /// What `curl` says on its standard output, and whether it succeeded. The server is `example.test`.
 pub(crate) fn curl_tls(daemon: &Daemon, target: &str, arguments: &[&str]) -> (bool, String) {
+    let output = curl_tls_command(daemon, target, arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), text.into_owned())
+}
+
+/// The same, still to be run.
+pub(crate) fn curl_tls_command(daemon: &Daemon, target: &str, arguments: &[&str]) -> Command {
     let port = daemon.address().port();
-    let output = Command::new("curl")
+    let mut command = Command::new("curl");
+    command
         .args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*"])
         .arg("--cacert")
         .arg(daemon.home.path("ca.pem"))
         .args(["--connect-to", &format!("::127.0.0.1:{port}")])
         .args(arguments)
         .arg(format!("https://example.test{target}"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    (output.status.success(), text.into_owned())
+        .stdin(Stdio::null());
+    command
 }
