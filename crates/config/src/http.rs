@@ -72,7 +72,7 @@ pub struct HttpSection {
     /// `log_auth_tokens`: yes or no, the X-Auth-Token in the access log; default no.
     pub log_auth_tokens: bool,
     /// `count_status_codes`: list of status codes, 100 to 599, that have a counter each; default
-    /// `404 408 499 501`.
+    /// `404 408 413 417 499 501`.
     pub count_status_codes: Vec<u16>,
     /// TLS; the keys stand at the fields of [`TlsKeys`].
     pub tls: TlsKeys,
@@ -153,7 +153,7 @@ impl HttpSection {
 fn status_codes(r: &mut Reader<'_>) -> Vec<u16> {
     match r.list::<Count<100, 599>>("count_status_codes") {
         Some(codes) => codes.into_iter().map(|code| narrow(code.0)).collect(),
-        None => vec![404, 408, 499, 501],
+        None => vec![404, 408, 413, 417, 499, 501],
     }
 }
 

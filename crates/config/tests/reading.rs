@@ -66,7 +66,7 @@ fn a_section_that_says_nothing_has_the_documented_defaults() {
     assert_eq!((http.linger_timeout, http.linger_time), (secs(2), secs(30)));
     assert_eq!((server.drain_timeout, server.drain_idle), (secs(30), secs(1)));
     assert_eq!((http.access_log, server.log_level), (AccessLog::File, LogLevel::Info));
-    assert_eq!(http.count_status_codes, [404, 408, 499, 501]);
+    assert_eq!(http.count_status_codes, [404, 408, 413, 417, 499, 501]);
     assert!(!http.log_headers && !http.log_auth_tokens && http.apps.is_empty());
     assert!(!server.trusted_proxies.unix && server.trusted_proxies.networks.is_empty());
 }

@@ -186,6 +186,7 @@ fn a_body_limit_of_zero_forbids_bodies() {
     let daemon = serve("apps = echo\nbody_limit = 0");
     assert_eq!(post(&daemon, "/echo", b"").status, 200);
     assert_eq!(post(&daemon, "/echo", b"x").status, 413);
+    assert_eq!(daemon.stats()["wsgi"]["status_413_count"], 1);
 }
 
 #[test]
@@ -267,6 +268,7 @@ fn an_expectation_other_than_100_continue_is_417() {
     for expectation in ["200-maybe", "100-continue, more", ""] {
         assert_eq!(refused(&daemon, &post(expectation)).0, 417, "{expectation}");
     }
+    assert_eq!(daemon.stats()["wsgi"]["status_417_count"], 3);
     for expectation in ["100-continue", "100-CONTINUE"] {
         let (response, mut client) = ask(&daemon, &post(expectation));
         assert_eq!(response.status, 100, "{expectation}");
