@@ -52,6 +52,7 @@ mod proxy_upstreams;
 mod rate_limit;
 mod redirect;
 mod reload;
+mod reload_listeners;
 mod room;
 mod routes;
 mod routing;
