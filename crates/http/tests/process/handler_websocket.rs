@@ -11,7 +11,7 @@ const ASK: &str = "GET /chat HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgr
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
 /// A client's frame.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     append_frame(&mut frame, Flags(first), payload);
     frame.truncate(frame.len() - payload.len());
@@ -30,7 +30,7 @@ fn plain(first: u8, payload: &[u8]) -> Vec<u8> {
 
 impl Client {
     /// Reads a frame.
-    fn frame(&mut self) -> (u8, Vec<u8>) {
+    pub(super) fn frame(&mut self) -> (u8, Vec<u8>) {
         let head = self.take(2);
         let length = match head[1] {
             126 => usize::from(u16::from_be_bytes(self.take(2).try_into().unwrap())),
@@ -52,7 +52,7 @@ impl Client {
 }
 
 /// A WebSocket, as far as the handshake.
-fn switched(daemon: &Daemon, link: &mut Link) -> (Client, u64) {
+pub(super) fn switched(daemon: &Daemon, link: &mut Link) -> (Client, u64) {
     let mut client = daemon.client();
     client.send(ASK);
     let asked = link.request();
@@ -63,7 +63,7 @@ fn switched(daemon: &Daemon, link: &mut Link) -> (Client, u64) {
     (client, asked.id)
 }
 
-fn linked(keys: &str) -> (Gateway, Daemon, Link) {
+pub(super) fn linked(keys: &str) -> (Gateway, Daemon, Link) {
     let gateway = Gateway::new();
     let daemon = serve(&gateway.behind(keys));
     let link = gateway.link();

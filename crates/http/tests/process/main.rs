@@ -28,6 +28,7 @@ mod handler;
 mod handler_credit;
 mod handler_link;
 mod handler_messages;
+mod handler_pings;
 mod handler_tungstenite;
 mod handler_watch;
 mod handler_websocket;

@@ -1,0 +1,31 @@
+//! Pings of a WebSocket client that reads nothing: the answers take no memory beyond a bound.
+
+use super::handler_websocket::{frame, linked, switched};
+use crate::support::Daemon;
+
+/// The most memory that it ever had, in KiB.
+fn peak(daemon: &Daemon) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn pings_of_a_client_that_does_not_read_are_left_out_save_for_the_last() {
+    let (_gateway, daemon, mut link) = linked("");
+    let (mut client, _) = switched(&daemon, &mut link);
+    let pings = frame(0x89, &[b'x'; 125]).repeat(8192);
+    let before = peak(&daemon);
+    // The answers to all of them would be 64 MiB.
+    for _ in 0..64 {
+        client.send(&pings);
+    }
+    client.send(frame(0x89, b"last"));
+    let mut answers = 1;
+    while client.frame() != (0x8a, b"last".into()) {
+        answers += 1;
+    }
+    assert!(answers < 64 * 8192, "{answers}");
+    let grown = peak(&daemon) - before;
+    assert!(grown < 16 << 10, "{grown} KiB more");
+}
