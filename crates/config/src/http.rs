@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 
+use crate::address::{Address, Listener};
 use crate::http2::Http2Keys;
 use crate::keys::{count, narrow, size, span, timeout};
 use crate::name::{Kind, SectionName};
@@ -120,7 +121,7 @@ impl HttpSection {
     pub(crate) fn take(tree: &Tree, name: &SectionName, r: &mut Reader<'_>) -> Self {
         let client_timeout = r.get("client_timeout").map(|Timeout(time)| time);
         let or_client = |seconds| client_timeout.unwrap_or(Duration::from_secs(seconds));
-        Self {
+        let section = Self {
             server: ServerSection::take(tree, name, r),
             apps: r.own("apps").unwrap_or_default(),
             client_timeout,
@@ -146,7 +147,14 @@ impl HttpSection {
             count_status_codes: status_codes(r),
             tls: TlsKeys::take(r),
             http2: Http2Keys::take(r),
+        };
+        let listeners = &section.server.listeners;
+        let on_unix = |listener: &Listener| matches!(listener.address, Address::Unix(_));
+        let is_set = section.http2.h2c && r.own_entry("h2c").is_some();
+        if is_set && !listeners.is_empty() && !listeners.iter().any(on_unix) {
+            r.warn("h2c", "has no effect: the section listens on no Unix socket");
         }
+        section
     }
 }
 

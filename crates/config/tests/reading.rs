@@ -283,3 +283,16 @@ fn a_value_has_lines_and_may_be_warned_of() {
     assert!(!reader.failed());
     assert_eq!(shown(&reader.finish()), "brim.conf:2: warning: [app] set: is odd\n");
 }
+
+#[test]
+fn h2c_without_a_unix_socket_is_a_warning() {
+    let problems = |listen: &str, h2c: &str| {
+        let tree = tree(&format!("[wsgi]\nlisten = {listen}\nh2c = {h2c}\n"));
+        shown(&wsgi(&tree, "wsgi").1)
+    };
+    let warning =
+        "brim.conf:3: warning: [wsgi] h2c: has no effect: the section listens on no Unix socket\n";
+    assert_eq!(problems("127.0.0.1:80", "yes"), warning);
+    assert_eq!(problems("127.0.0.1:80", "no"), "");
+    assert_eq!(problems("127.0.0.1:80 unix:/run/x.sock", "yes"), "");
+}
