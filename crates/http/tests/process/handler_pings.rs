@@ -1,7 +1,9 @@
-//! Pings of a WebSocket client that reads nothing: the answers take no memory beyond a bound.
+//! Pings of somebody who reads nothing, a WebSocket client or a gateway: the answers take no memory beyond a bound.
+
+use brim_wire::link::Content;
 
 use super::handler_websocket::{frame, linked, switched};
-use crate::support::Daemon;
+use crate::support::{Daemon, Heard, frame as link_frame};
 
 /// The most memory that it ever had, in KiB.
 fn peak(daemon: &Daemon) -> usize {
@@ -28,4 +30,27 @@ fn pings_of_a_client_that_does_not_read_are_left_out_save_for_the_last() {
     assert!(answers < 64 * 8192, "{answers}");
     let grown = peak(&daemon) - before;
     assert!(grown < 16 << 10, "{grown} KiB more");
+}
+
+#[test]
+fn pings_of_a_gateway_that_does_not_read_are_left_out() {
+    let (_gateway, daemon, mut link) = linked("");
+    let ping = |context| link_frame(0, Content::Ping { context, is_answer: false });
+    let pings = ping(1).repeat(8192);
+    let before = peak(&daemon);
+    // The answers to all of them would be 24 MiB.
+    for _ in 0..128 {
+        link.write(&pings);
+    }
+    let grown = peak(&daemon) - before;
+    assert!(grown < 6 << 10, "{grown} KiB more");
+    // As soon as there is room, they are answered again.
+    link.write(&ping(2));
+    loop {
+        match link.soon() {
+            Some(Heard::Pong(1)) => {}
+            Some(heard) => break assert_eq!(heard, Heard::Pong(2)),
+            None => link.write(&ping(2)),
+        }
+    }
 }

@@ -183,7 +183,7 @@ fn body_limit_is_exact_for_chunks() {
 
 #[test]
 fn a_body_limit_of_zero_forbids_bodies() {
-    let daemon = serve("apps = echo\nbody_limit = 0");
+    let daemon = serve("apps = echo stats\nbody_limit = 0");
     assert_eq!(post(&daemon, "/echo", b"").status, 200);
     assert_eq!(post(&daemon, "/echo", b"x").status, 413);
     assert_eq!(daemon.stats()["wsgi"]["status_413_count"], 1);
@@ -259,7 +259,7 @@ fn lengths_that_contradict_each_other_are_400() {
 
 #[test]
 fn an_expectation_other_than_100_continue_is_417() {
-    let daemon = serve("apps = echo");
+    let daemon = serve("apps = echo stats");
     let post = |expectation: &str| {
         format!(
             "POST /echo HTTP/1.1\r\nHost: x\r\nExpect: {expectation}\r\nContent-Length: 4\r\n\r\n"

@@ -214,8 +214,11 @@ impl Line {
         self.wake();
     }
 
+    /// Answers a ping, unless much waits to be written: the gateway has not read what came before.
     pub(super) fn answer_ping(&self, context: u64) {
-        self.send(0, Content::Ping { context, is_answer: true });
+        if self.has_room() {
+            self.send(0, Content::Ping { context, is_answer: true });
+        }
     }
 
     pub(super) fn ping(&self, context: u64) {
