@@ -3,21 +3,14 @@
 use brim_wire::link::Content;
 
 use super::handler_websocket::{frame, linked, switched};
-use crate::support::{Daemon, Heard, frame as link_frame};
-
-/// The most memory that it ever had, in KiB.
-fn peak(daemon: &Daemon) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
-}
+use crate::support::{Heard, frame as link_frame};
 
 #[test]
 fn pings_of_a_client_that_does_not_read_are_left_out_save_for_the_last() {
     let (_gateway, daemon, mut link) = linked("");
     let (mut client, _) = switched(&daemon, &mut link);
     let pings = frame(0x89, &[b'x'; 125]).repeat(8192);
-    let before = peak(&daemon);
+    let before = daemon.peak();
     // The answers to all of them would be 64 MiB.
     for _ in 0..64 {
         client.send(&pings);
@@ -28,7 +21,7 @@ fn pings_of_a_client_that_does_not_read_are_left_out_save_for_the_last() {
         answers += 1;
     }
     assert!(answers < 64 * 8192, "{answers}");
-    let grown = peak(&daemon) - before;
+    let grown = daemon.peak() - before;
     assert!(grown < 16 << 10, "{grown} KiB more");
 }
 
@@ -37,12 +30,12 @@ fn pings_of_a_gateway_that_does_not_read_are_left_out() {
     let (_gateway, daemon, mut link) = linked("");
     let ping = |context| link_frame(0, Content::Ping { context, is_answer: false });
     let pings = ping(1).repeat(8192);
-    let before = peak(&daemon);
+    let before = daemon.peak();
     // The answers to all of them would be 24 MiB.
     for _ in 0..128 {
         link.write(&pings);
     }
-    let grown = peak(&daemon) - before;
+    let grown = daemon.peak() - before;
     assert!(grown < 6 << 10, "{grown} KiB more");
     // As soon as there is room, they are answered again.
     link.write(&ping(2));

@@ -445,15 +445,10 @@ fn silent_connections_hold_little() {
     let home = Home::new(&gateway.behind("")).descriptors(8192).shared();
     let daemon = home.start();
     let mut link = gateway.link_with(65_536, 65_536, 10_000);
-    let resident = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
     let warm: Vec<_> = (0..100).map(|_| switched(&daemon, &mut link)).collect();
-    let before = resident();
+    let before = daemon.memory();
     let clients: Vec<_> = (0..1000).map(|_| switched(&daemon, &mut link)).collect();
-    let after = resident();
+    let after = daemon.memory();
     println!("{} KiB for 1000 silent WebSockets", after - before);
     assert!(after - before < 16_000);
     drop((warm, clients));

@@ -2,17 +2,10 @@
 //! while others are served and little memory is taken.
 
 use crate::http2::serve_unix;
-use crate::support::{Daemon, Frames, kind};
+use crate::support::{Frames, kind};
 
 /// The most resident memory that a flood may cost, in KiB.
 const COST: u64 = 16 * 1024;
-
-fn resident(daemon: &Daemon) -> u64 {
-    let pid = daemon.id();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
 
 /// Floods until the connection is gone, or so often; then others must be served as ever.
 fn flood(
@@ -24,10 +17,10 @@ fn flood(
     let mut client = Frames::connect(&path, &[]);
     assert!(client.request(1, "GET", "/echo", true));
     client.body(1).unwrap();
-    let before = resident(&daemon);
+    let before = daemon.memory();
     let mut client = Frames::connect(&path, settings);
     let cut = (0..2000).any(|round| !turn(&mut client, round));
-    let cost = resident(&daemon).saturating_sub(before);
+    let cost = daemon.memory().saturating_sub(before);
     assert!(cost < COST, "{cost} KiB");
     let mut other = Frames::connect(&path, &[]);
     assert!(other.request(1, "GET", "/echo", true));

@@ -66,12 +66,6 @@ fn a_connection_is_kept_for_its_time_and_no_longer() {
     assert_eq!(upstream.connections(), 2);
 }
 
-fn resident_kib(daemon: &Daemon) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 #[test]
 fn an_upstream_that_reads_nothing_holds_up_the_client() {
     let upstream = Upstream::new(|client, _| {
@@ -80,7 +74,7 @@ fn an_upstream_that_reads_nothing_holds_up_the_client() {
     });
     let keys = format!("body_limit = 1G\n{}", upstream.behind(""));
     let daemon = serve(&keys);
-    let before = resident_kib(&daemon);
+    let before = daemon.memory();
     let mut client = daemon.client();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n");
     client.stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
@@ -93,6 +87,6 @@ fn an_upstream_that_reads_nothing_holds_up_the_client() {
         assert!(sent < 60_000_000, "it is never held up");
     };
     assert_eq!(held, ErrorKind::WouldBlock, "after {sent} bytes");
-    let grown = resident_kib(&daemon).saturating_sub(before);
+    let grown = daemon.memory().saturating_sub(before);
     assert!(grown < 4096, "{grown} KiB for {sent} bytes");
 }
