@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Time that a server has for its start.
@@ -116,11 +117,11 @@ fn stat(pid: u32) -> io::Result<Vec<String>> {
     Ok(after_name.split_whitespace().map(str::to_owned).collect())
 }
 
-/// `utime` and `stime`, which come in ticks of 10 ms.
+/// By the process's own clock, in nanoseconds: `/proc/PID/stat` has steps of 10 ms.
 fn busy(pid: u32) -> io::Result<Duration> {
-    let fields = stat(pid)?;
-    let ticks = fields.iter().skip(11).take(2).filter_map(|text| text.parse::<u64>().ok());
-    Ok(Duration::from_millis(ticks.sum::<u64>() * 10))
+    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    let clock = clock_getcpuclockid(nix::unistd::Pid::from_raw(pid))?;
+    Ok(clock_gettime(clock)?.into())
 }
 
 fn resident(pid: u32) -> io::Result<u64> {

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use brim_config::Address;
 use brim_service::proxy_protocol::BadHeader;
-use brim_service::{Connection, Current, Open, Refused, Stream, Transport, linger};
+use brim_service::{Connection, Current, LastRound, Open, Refused, Stream, Transport, linger};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
@@ -53,9 +53,9 @@ pub(crate) fn serve(
     connection: Connection,
 ) -> impl Future<Output = ()> + 'static {
     let Connection { stream, peer, local, open } = connection;
-    let clock = Rc::new(Clock::new(current.get()));
-    let shell = Shell { current, clock, peer: Peer::new(peer), local, _open: open };
-    shell.run(stream)
+    let shell = Shell::new(current, Peer::new(peer), local, open);
+    let is_open = !shell.has_to_open();
+    shell.run(Transport::Plain(stream), is_open)
 }
 
 /// Tells a client that there is nobody to serve it.
@@ -96,7 +96,8 @@ struct Shell {
     clock: Rc<Clock>,
     peer: Peer,
     local: Arc<Address>,
-    _open: Open,
+    last_round: LastRound,
+    open: Open,
 }
 
 /// How a conversation ended.
@@ -106,6 +107,8 @@ enum Spoken {
     /// With a 101: the connection goes on in another protocol. What hyper had read and not used is
     /// a part of that.
     Upgraded(Transport, Bytes, Rc<Exchange>),
+    /// It goes on with this worker.
+    Moves(Transport, usize),
     /// For good.
     Over(Transport),
     /// With a head that gets this refusal.
@@ -125,10 +128,18 @@ enum Spoken {
 }
 
 impl Shell {
-    fn run(mut self, stream: Stream) -> impl Future<Output = ()> + 'static {
-        let mut transport = Transport::Plain(stream);
+    fn new(current: Current<HttpWorker>, peer: Peer, local: Arc<Address>, open: Open) -> Self {
+        let clock = Rc::new(Clock::new(current.get()));
+        Self { current, clock, peer, local, last_round: LastRound::default(), open }
+    }
+
+    /// `open`: what comes before the first request is over.
+    fn run(
+        mut self,
+        mut transport: Transport,
+        mut open: bool,
+    ) -> impl Future<Output = ()> + 'static {
         let mut rest = Bytes::new();
-        let mut open = !self.has_to_open();
         async move {
             while !rest.is_empty() || self.park(&mut transport).await {
                 // Boxed: what a conversation needs is freed while the connection is parked.
@@ -138,6 +149,7 @@ impl Shell {
                 };
                 match spoken {
                     Spoken::Silent(silent, unused) => (transport, rest) = (silent, unused),
+                    Spoken::Moves(transport, worker) => return self.move_to(worker, transport),
                     spoken => return self.conclude(spoken).await,
                 }
             }
@@ -145,6 +157,31 @@ impl Shell {
                 Box::pin(linger::end(&mut transport)).await;
             }
         }
+    }
+
+    /// Goes on with another worker, between two requests.
+    fn move_to(self, worker: usize, mut transport: Transport) {
+        let Self { current, peer, local, open, .. } = self;
+        let (address, secure) = (peer.address, peer.secure);
+        current.hand_over(worker, move |current| {
+            transport.come_over();
+            let mut peer = Peer::new(address);
+            peer.secure = secure;
+            peer.certificate = opening::certificate(&transport);
+            current.get().counters.count_moved_connection();
+            let shell = Self::new(current, peer, local, open);
+            tokio::task::spawn_local(shell.run(transport, true));
+        });
+    }
+
+    /// The worker that serves this connection from now on, if that is another one. What is watched stays, for
+    /// to who watches it would be gone; and so does everything in a drain.
+    fn destination(&self) -> Option<usize> {
+        let worker = self.current.destination(&self.last_round, self.clock.since())?;
+        let stays = self.peer.connection.is_watched()
+            || self.clock.is_ended()
+            || self.current.get().context.lifecycle.draining().is_some();
+        (!stays && self.open.move_to(worker)).then_some(worker)
     }
 
     /// Waits for the first byte of a head; false when the connection has been silent too long.
@@ -185,6 +222,7 @@ impl Shell {
                 Box::pin(self.speak_by_hyper(transport, rest, given)).await
             }
             Turn::Silent => Spoken::Silent(transport, Bytes::new()),
+            Turn::Moves(worker) => Spoken::Moves(transport, worker),
             Turn::Over => Spoken::Over(transport),
             Turn::Stuck => Spoken::Stuck,
         }
@@ -321,6 +359,7 @@ impl Shell {
                 tracing::debug!(peer = ?self.peer.address, local = %self.local, %error, "refused a connection");
             }
             Spoken::Silent(..)
+            | Spoken::Moves(..)
             | Spoken::Upgraded(..)
             | Spoken::Http2(..)
             | Spoken::Messages(..)

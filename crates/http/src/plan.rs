@@ -131,7 +131,13 @@ impl Http {
     }
 
     fn layout(tree: &Tree, section: &HttpSection, apps: &[PlannedApp]) -> (Layout, Vec<Problem>) {
-        let own = ["connection_count", "request_count", "access_log_dropped_count"].map(Stat::sum);
+        let own = [
+            "connection_count",
+            "moved_connection_count",
+            "request_count",
+            "access_log_dropped_count",
+        ];
+        let own = own.map(Stat::sum);
         let classes = (2..=5).map(|class| Stat::sum(format!("status_{class}xx_count")));
         let codes = section.count_status_codes.iter();
         let codes = codes.map(|code| Stat::sum(format!("status_{code}_count")));

@@ -73,6 +73,7 @@ pub(crate) struct Counters {
     codes: Vec<(u16, Counter)>,
     failed_handshakes: Counter,
     bad_proxy_headers: Counter,
+    moved_connections: Counter,
 }
 
 impl Counters {
@@ -82,6 +83,10 @@ impl Counters {
 
     pub(crate) fn count_bad_proxy_header(&self) {
         self.bad_proxy_headers.incr();
+    }
+
+    pub(crate) fn count_moved_connection(&self) {
+        self.moved_connections.incr();
     }
 
     pub(crate) fn count(&self, status: u16) {
@@ -147,6 +152,7 @@ impl HttpWorker {
                 .collect(),
             failed_handshakes: stats.counter(FAILED_HANDSHAKES),
             bad_proxy_headers: stats.counter(BAD_PROXY_HEADERS),
+            moved_connections: stats.counter("moved_connection_count"),
         };
         Self {
             chain: Chain::new(links.collect(), section.body_limit),

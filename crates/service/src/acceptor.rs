@@ -1,5 +1,6 @@
 //! One thread accepts for all workers and gives each connection to the one that has the fewest.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -69,6 +70,16 @@ impl Census {
         self.wake();
     }
 
+    /// With how many connections a worker gets no more from others.
+    pub(crate) fn most_by_moves(&self) -> usize {
+        self.limit.load(Ordering::Relaxed) / 4 * 3
+    }
+
+    /// The open connections of each worker.
+    pub(crate) fn of_each(&self) -> Vec<usize> {
+        self.workers.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+
     fn wake(&self) {
         // An eventfd that is full is one that wakes.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
@@ -101,7 +112,7 @@ impl Census {
         }
         self.generations[usize::from(generation)].fetch_add(1, Ordering::SeqCst);
         let worker = u32::try_from(worker).unwrap_or(u32::MAX);
-        Open { census: self.clone(), worker, generation, client }
+        Open { census: self.clone(), worker: Cell::new(worker), generation, client }
     }
 
     /// The worker with the fewest connections, starting the search at `turn` so that equals take
@@ -123,10 +134,37 @@ impl Census {
 pub struct Open {
     census: Arc<Census>,
     // Narrow: each parked connection keeps one of these.
-    worker: u32,
+    worker: Cell<u32>,
     generation: u8,
     /// Whose limit it counts for.
     client: Option<ClientKey>,
+}
+
+impl Open {
+    /// From now on it counts for this worker, unless that one has three quarters of what it may have: the rest is
+    /// the acceptor's to give.
+    pub fn move_to(&self, worker: usize) -> bool {
+        let Some(count) = self.census.workers.get(worker) else { return false };
+        let most = self.census.most_by_moves();
+        let one_more = |open: usize| (open < most).then_some(open + 1);
+        if count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_err() {
+            return false;
+        }
+        self.leave_worker();
+        self.worker.set(u32::try_from(worker).unwrap_or(u32::MAX));
+        true
+    }
+
+    /// The acceptor hears of the room.
+    fn leave_worker(&self) {
+        let census = &self.census;
+        if let Some(count) = census.workers.get(self.worker.get() as usize) {
+            count.fetch_sub(1, Ordering::SeqCst);
+        }
+        if census.waiting.load(Ordering::SeqCst) {
+            census.wake();
+        }
+    }
 }
 
 impl Drop for Open {
@@ -135,14 +173,9 @@ impl Drop for Open {
         if let Some(client) = self.client {
             census.clients.leave(client);
         }
-        if let Some(count) = census.workers.get(self.worker as usize) {
-            count.fetch_sub(1, Ordering::SeqCst);
-        }
         census.generations[usize::from(self.generation)].fetch_sub(1, Ordering::SeqCst);
+        self.leave_worker();
         census.closed.notify_waiters();
-        if census.waiting.load(Ordering::SeqCst) {
-            census.wake();
-        }
     }
 }
 
@@ -363,6 +396,17 @@ mod tests {
         assert_eq!(census.least(0), None);
         drop(second);
         assert_eq!(census.least(0), Some(1));
+    }
+
+    #[test]
+    fn a_moved_connection_counts_where_it_is() {
+        let census = Census::new(2, 8).unwrap();
+        let all: Vec<_> = (0..7).map(|_| census.enter(0, None)).collect();
+        assert_eq!(all.iter().filter(|open| open.move_to(1)).count(), 6, "one too many");
+        assert_eq!(census.of_each(), [1, 6]);
+        assert!(!all[0].move_to(2), "there is no such worker");
+        drop(all);
+        assert_eq!((census.of_each(), census.open()), (vec![0, 0], 0));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::acceptor::{Acceptor, Census};
+use crate::balance::Team;
 use crate::bulletin::Bulletin;
 use crate::bus::{self, Order};
 use crate::command_line::{self, Request, Target};
@@ -304,8 +305,8 @@ impl<P: Program> Daemon<P> {
         counters.restore(&registry);
         self.shared.set_registry(registry.clone());
         self.shared.set_daemons(&settings.daemons);
-        let workers = self.start_workers(&plan, &registry, settings.workers).await?;
         let census = Census::new(settings.workers, settings.concurrent_per_worker)?;
+        let workers = self.start_workers(&plan, &registry, &census).await?;
         census.clients.set_limit(settings.connections_per_client, settings.trusted_proxies.clone());
         hand_out(held.datagrams, &workers, &census);
         let acceptor = Acceptor::start(held.streams, &workers, census.clone())?;
@@ -332,11 +333,12 @@ impl<P: Program> Daemon<P> {
         &self,
         plan: &Arc<P::Plan>,
         registry: &Registry,
-        count: usize,
+        census: &Arc<Census>,
     ) -> Result<Vec<Worker<P>>, StartError> {
         let section: Arc<str> = self.name().section().into();
         let mut started = Vec::new();
-        for index in 0..count {
+        let (team, adoptions) = Team::new(census.clone(), P::settings(plan).workers);
+        for (index, adoptions) in adoptions.into_iter().enumerate() {
             started.push(worker::start::<P>(worker::Start {
                 index,
                 section: section.clone(),
@@ -346,6 +348,8 @@ impl<P: Program> Daemon<P> {
                 gather: self.gather.clone(),
                 bulletin: Bulletin::new(self.shared.clone()),
                 beat: pulse::beat(),
+                team: team.clone(),
+                adoptions,
             })?);
         }
         let mut workers = Vec::new();

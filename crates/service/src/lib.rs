@@ -8,7 +8,8 @@
 //! 4. [`Program::plan`]: the section and everything it refers to, checked as a whole. With a wrong
 //!    one, `daemon/hold` keeps the sockets and turns clients away until a reload mends it.
 //! 5. `worker`: a thread each, with the program's own state, and what it does beside serving
-//!    ([`Program::background`]); `acceptor`: one thread for all.
+//!    ([`Program::background`]); `acceptor`: one thread for all; `balance`: connections go to where they are
+//!    best served.
 //! 6. `bus`: the name, the interfaces; `gather`: the other instances' stats.
 //! 7. `notify`: ready; `daemon/pulse`: watchdog pings, counters into their file.
 //! 8. `daemon/reload`: the new state is built whole, then it takes the old one's place, or not.
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 mod acceptor;
 mod app_context;
 mod apps;
+mod balance;
 mod bulletin;
 mod bus;
 mod client;
@@ -52,6 +54,7 @@ mod worker;
 pub use acceptor::{Open, RefusalTurn};
 pub use app_context::AppContext;
 pub use apps::Apps;
+pub use balance::LastRound;
 pub use bulletin::Bulletin;
 pub use bus::interface_xml;
 pub use client::ClientKey;

@@ -36,6 +36,14 @@ impl Stream {
         })
     }
 
+    /// The same socket on the runtime of the calling thread.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(stream) => Self::from_fd(stream.as_fd().try_clone_to_owned()?, false),
+            Self::Unix(stream) => Self::from_fd(stream.as_fd().try_clone_to_owned()?, true),
+        }
+    }
+
     /// Waits until there is something to read, or the end of what the client sends.
     pub async fn readable(&self) -> io::Result<()> {
         match self {

@@ -53,6 +53,21 @@ impl Transport {
         }
     }
 
+    /// Puts the socket onto the runtime of the calling thread, from that of another one. Without a descriptor to
+    /// spare it stays there, which costs that thread a wake-up for each event.
+    pub fn come_over(&mut self) {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(tls) => &mut tls.get_mut().0.stream,
+        };
+        match stream.again() {
+            Ok(again) => *stream = again,
+            Err(error) => {
+                tracing::debug!(%error, "a connection stays with the worker it came from")
+            }
+        }
+    }
+
     /// What TLS knows of this connection.
     pub fn session(&self) -> Option<&ServerConnection> {
         match self {

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use brim_config::Address;
 use brim_stats::{Counter, WorkerStats};
@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::acceptor::{Open, RefusalTurn};
+use crate::balance::{Adoption, LastRound, Place, Team};
 use crate::bulletin::Bulletin;
 use crate::gather::Gather;
 use crate::lifecycle::Lifecycle;
@@ -45,16 +46,40 @@ pub struct WorkerContext {
 
 /// A worker's state as it is now: a reload puts another one in its place.
 #[derive(Debug)]
-pub struct Current<W>(Rc<RefCell<Rc<W>>>);
+pub struct Current<W>(Rc<Inner<W>>);
+
+#[derive(Debug)]
+struct Inner<W> {
+    state: RefCell<Rc<W>>,
+    place: Place<W>,
+}
 
 impl<W> Current<W> {
+    fn new(state: Rc<W>, place: Place<W>) -> Self {
+        Self(Rc::new(Inner { state: RefCell::new(state), place }))
+    }
+
     /// The state now. Keep it for one request, not for a connection.
     pub fn get(&self) -> Rc<W> {
-        self.0.borrow().clone()
+        self.0.state.borrow().clone()
     }
 
     fn set(&self, state: Rc<W>) {
-        *self.0.borrow_mut() = state;
+        *self.0.state.borrow_mut() = state;
+    }
+
+    /// To be asked when a connection has had an answer `now`: the worker that should serve it from here on, if that
+    /// is another one.
+    pub fn destination(&self, last: &LastRound, now: Instant) -> Option<usize> {
+        self.0.place.destination(last, now)
+    }
+
+    /// Gives a connection to another worker, on which `adopt` goes on with it; or on this one, where the other is
+    /// gone.
+    pub fn hand_over(&self, worker: usize, adopt: impl FnOnce(Self) + Send + 'static) {
+        if let Err(adopt) = self.0.place.give(worker, Box::new(adopt)) {
+            adopt(self.clone());
+        }
     }
 }
 
@@ -137,6 +162,9 @@ pub(crate) struct Start<P: Program> {
     pub(crate) bulletin: Bulletin,
     /// How often the loop has to show that it turns.
     pub(crate) beat: Option<Duration>,
+    pub(crate) team: Arc<Team<P::Worker>>,
+    /// Connections that come from others of the team.
+    pub(crate) adoptions: UnboundedReceiver<Adoption<P::Worker>>,
 }
 
 /// Hears once: the worker's state is built, or why it is not.
@@ -181,13 +209,14 @@ async fn run<P: Program>(
     // A reload is no restart: this is set once.
     context.stats.counter("start_time").set(crate::epoch_seconds());
     let current = match build::<P>(&start.plan, &context, None) {
-        Ok(state) => Current(Rc::new(RefCell::new(state))),
+        Ok(state) => Current::new(state, Place::new(start.index, start.team)),
         Err(reason) => return drop(ready.send(Err(reason))),
     };
     drop(start.plan);
     P::begin(&current);
     let _ = ready.send(Ok(()));
     tokio::task::spawn_local(P::background(current.clone(), context.clone()));
+    tokio::task::spawn_local(adopt(current.clone(), start.adoptions));
     let mut accepted = context.stats.counter("connection_count");
     let mut prepared = None;
     while let Some(command) = commands.recv().await {
@@ -231,6 +260,13 @@ fn serve<P: Program>(current: &Current<P::Worker>, accepted: Accepted, count: &C
             tokio::task::spawn_local(P::serve(current.clone(), connection));
         }
         Err(error) => tracing::debug!(%error, "a connection was gone before it was served"),
+    }
+}
+
+/// Goes on with what others give away.
+async fn adopt<W>(current: Current<W>, mut adoptions: UnboundedReceiver<Adoption<W>>) {
+    while let Some(adoption) = adoptions.recv().await {
+        adoption(current.clone());
     }
 }
 

@@ -27,6 +27,11 @@ impl Presence {
         Rc::new(Self { number, watchers: RefCell::default() })
     }
 
+    /// Whether anybody would hear of its end.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watchers.borrow().iter().any(|(watcher, _)| watcher.strong_count() > 0)
+    }
+
     /// `watcher` is to hear of its end, by this name. One that has watched it before has another name for it.
     pub(crate) fn watch(&self, watcher: Weak<dyn Watcher>, name: u64) {
         let mut watchers = self.watchers.borrow_mut();

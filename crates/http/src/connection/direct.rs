@@ -49,6 +49,8 @@ pub(super) enum Turn {
     Hyper(Bytes, Option<Box<Response<Sending>>>),
     /// The client is silent.
     Silent,
+    /// It goes on with this worker.
+    Moves(usize),
     /// For good.
     Over,
     /// The client does not take its response.
@@ -112,6 +114,12 @@ impl Shell {
             }
             if self.clock.closes() {
                 return Turn::Over;
+            }
+            // What was read ahead would have to go with it.
+            if rest.is_empty()
+                && let Some(worker) = self.destination()
+            {
+                return Turn::Moves(worker);
             }
         }
     }

@@ -104,14 +104,18 @@ impl Shell {
         let transport = transport
             .map_err(|(error, stream)| Spoken::Failed(Some(Transport::Plain(stream)), error))?;
         self.peer.secure = true;
-        let session = transport.session();
-        let certificate = session.and_then(|session| session.peer_certificates()?.first());
-        self.peer.certificate = certificate.map(|shown| Rc::new(ClientCertificate::of(shown)));
-        match session.and_then(|session| session.alpn_protocol()) == Some(HTTP2) {
+        self.peer.certificate = certificate(&transport);
+        match transport.session().and_then(|session| session.alpn_protocol()) == Some(HTTP2) {
             true => Ok(Spoken::Http2(transport, Bytes::new())),
             false => Ok(Spoken::Silent(transport, Bytes::new())),
         }
     }
+}
+
+/// Who the client is, as its certificate has it.
+pub(super) fn certificate(transport: &Transport) -> Option<Rc<ClientCertificate>> {
+    let shown = transport.session()?.peer_certificates()?.first()?;
+    Some(Rc::new(ClientCertificate::of(shown)))
 }
 
 /// Sees whether a client without TLS begins with a socket message, or with HTTP/2.

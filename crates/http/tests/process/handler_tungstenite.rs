@@ -4,13 +4,10 @@ use std::net::TcpStream;
 
 use brim_wire::link::{Class, Reason};
 use brim_wire::websocket::{Flags, append_close, append_frame};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Message, WebSocket, client};
 
-use crate::support::{Authority, Daemon, Gateway, Link, PATIENCE, serve, serve_tls};
+use crate::support::{Authority, Daemon, Gateway, Link, PATIENCE, serve, serve_tls, tls_client};
 
 /// `Sec-WebSocket-Accept` for a key (RFC 6455 section 4.2.2).
 fn accept(key: &str) -> String {
@@ -95,19 +92,7 @@ fn another_client_speaks_through_tls() {
     let (gateway, authority) = (Gateway::new(), Authority::new());
     let daemon = serve_tls(&gateway.behind(""), &authority);
     let mut link = gateway.link();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = "example.test".try_into().unwrap();
-    let session = ClientConnection::new(std::sync::Arc::new(config), name).unwrap();
-    let stream = TcpStream::connect(daemon.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let stream = StreamOwned::new(session, stream);
+    let stream = tls_client(&daemon, &authority, None);
     let opens = std::thread::spawn(move || client("wss://example.test/chat", stream).unwrap().0);
     let asked = link.request();
     assert!(asked.is_https && asked.class == Class::WebSocket);

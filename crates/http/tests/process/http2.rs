@@ -19,9 +19,14 @@ pub(crate) fn serve_unix(keys: &str) -> (Daemon, PathBuf) {
 }
 
 fn on_unix(keys: &str) -> (Daemon, PathBuf) {
+    serve_unix_by(1, keys)
+}
+
+/// The same without HTTP/2, with so many workers.
+pub(crate) fn serve_unix_by(workers: u32, keys: &str) -> (Daemon, PathBuf) {
     let home: Rc<Home> = Home::new("").program(example("trial")).shared();
     let path = home.path("x.sock");
-    let listen = format!("[wsgi]\nlisten = unix:{}\nworkers = 1\n", path.display());
+    let listen = format!("[wsgi]\nlisten = unix:{}\nworkers = {workers}\n", path.display());
     home.write_config(&format!("{listen}{keys}\n"));
     (home.start_with(Vec::new()), path)
 }

@@ -8,6 +8,7 @@ mod support;
 
 mod access_log;
 mod access_output;
+mod balance;
 mod basic_auth;
 mod bus;
 mod chain;

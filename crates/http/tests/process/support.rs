@@ -9,7 +9,7 @@ mod home;
 mod upstream;
 
 pub(crate) use brim_testing::{PATIENCE, eventually};
-pub(crate) use certificates::{Authority, curl_tls, curl_tls_command, serve_tls};
+pub(crate) use certificates::{Authority, curl_tls, curl_tls_command, serve_tls, tls_client};
 pub(crate) use client::{Client, Response, curl, get, post};
 pub(crate) use daemon::Daemon;
 pub(crate) use frames::{Frames, kind, literal};

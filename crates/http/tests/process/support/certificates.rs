@@ -1,12 +1,18 @@
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     date_time_ymd,
 };
 
-use super::{Daemon, Home, example};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::{Daemon, Home, PATIENCE, example};
 
 /// Who signs the certificates of a test.
 pub(crate) struct Authority {
@@ -81,6 +87,34 @@ pub(crate) fn serve_tls(keys: &str, authority: &Authority) -> Daemon {
     let pair = home.write_pair("site", &authority.issue(&["example.test"]));
     home.configure(&format!("{pair}{keys}"));
     home.shared().start()
+}
+
+/// A client of `example.test` that trusts the authority, with a certificate of its own if one is given.
+pub(crate) fn tls_client(
+    daemon: &Daemon,
+    authority: &Authority,
+    own: Option<&Issued>,
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate(&authority.pem)).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match own {
+        Some(own) => {
+            let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+            config.with_client_auth_cert(vec![certificate(&own.certificate)], key).unwrap()
+        }
+        None => config.with_no_client_auth(),
+    };
+    let name = "example.test".try_into().unwrap();
+    let session = ClientConnection::new(Arc::new(config), name).unwrap();
+    let stream = TcpStream::connect(daemon.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    StreamOwned::new(session, stream)
 }
 
 /// What `curl` says on its standard output, and whether it succeeded. The server is `example.test`.
