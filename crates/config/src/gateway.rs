@@ -107,7 +107,7 @@ impl GatewaySection {
             link: link_of(tree, name),
             handlers: handlers(tree, name).filter_map(|handler| handler.0).collect(),
             max_links: count::<1, 10_000>(r, "max_links", 1024),
-            max_exchanges: count::<1, 1_000_000>(r, "max_exchanges", 65_536),
+            max_exchanges: max_exchanges(r),
             max_peers: count::<1, 100_000>(r, "max_peers", 1024),
             max_handshakes: count::<1, 10_000>(r, "max_handshakes", 64),
             max_parts: count::<1, 10_000>(r, "max_parts", 128),
@@ -189,6 +189,15 @@ pub(crate) fn link_of(tree: &Tree, name: &SectionName) -> PathBuf {
     let link = section.and_then(|section| section.entry("link")).map(|entry| &entry.value);
     link.and_then(|link| unix(Path::new(link)))
         .unwrap_or_else(|| PathBuf::from(format!("/run/brim/{}.sock", name.instance())))
+}
+
+/// How many requests one of its links carries at a time, whatever else its section says.
+pub(crate) fn max_exchanges_of(tree: &Tree, name: &SectionName) -> usize {
+    max_exchanges(&mut Reader::new(tree, &name.section()))
+}
+
+fn max_exchanges(r: &mut Reader<'_>) -> usize {
+    count::<1, 1_000_000>(r, "max_exchanges", 65_536)
 }
 
 fn unix(path: &Path) -> Option<PathBuf> {

@@ -8,7 +8,7 @@ use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 
 use crate::address::{Address, Listener, SocketType};
-use crate::gateway::link_of;
+use crate::gateway::{link_of, max_exchanges_of};
 use crate::name::{Kind, SectionName};
 use crate::problem::{Origin, Problem};
 use crate::quantity::{AbsolutePath, Count, SizeWithin, Span};
@@ -39,6 +39,8 @@ pub struct HandlerSection {
     pub gateway: SectionName,
     /// Where that gateway meets front ends: its `link`.
     pub link: PathBuf,
+    /// How many requests each front end's worker may have at that gateway: its `max_exchanges`.
+    pub max_exchanges: usize,
     /// `send_spec`: endpoint where handlers fetch requests (PULL), `tcp://127.0.0.1:9997` or
     /// `ipc:///run/brim/chat-send.sock`; must be set.
     pub send_spec: Address,
@@ -164,7 +166,9 @@ impl HandlerSection {
     /// `None` if a key that must be set is missing or bad.
     pub fn take(r: &mut Reader<'_>) -> Option<Self> {
         let name = r.name().to_owned();
-        let (gateway, link) = gateway(r);
+        let gateway = gateway(r);
+        let link = link_of(r.tree(), &gateway);
+        let max_exchanges = max_exchanges_of(r.tree(), &gateway);
         let send_spec = r.require("send_spec").map(|Spec(address)| address);
         let recv_spec = r.require("recv_spec").map(|Spec(address)| address);
         if send_spec.is_some() && send_spec == recv_spec {
@@ -182,6 +186,7 @@ impl HandlerSection {
         Some(Self {
             gateway,
             link,
+            max_exchanges,
             send_origin: r.origin("send_spec"),
             send_ident: r.get("send_ident").map_or_else(|| ident_of(&name), |Ident(ident)| ident),
             recv_origin: r.origin("recv_spec"),
@@ -216,15 +221,13 @@ impl HandlerSection {
 }
 
 /// The gateway's section, which must be there, and its link.
-fn gateway(r: &mut Reader<'_>) -> (SectionName, PathBuf) {
+fn gateway(r: &mut Reader<'_>) -> SectionName {
     let named = r.get::<GatewayName>("gateway").map(|GatewayName(name)| name);
     let name = SectionName { kind: Kind::Gateway, name: named };
-    let tree = r.tree();
-    if tree.section(&name.section()).is_none() {
+    if r.tree().section(&name.section()).is_none() {
         r.refuse("gateway", format!("there is no section [{name}], which meets the handlers"));
     }
-    let link = link_of(tree, &name);
-    (name, link)
+    name
 }
 
 /// A folder that the gateway's unit can see and write.

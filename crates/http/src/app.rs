@@ -48,6 +48,13 @@ pub trait App: Sized + 'static {
         Claims::Perhaps
     }
 
+    /// How many requests the app of one worker takes at a time, where there is a limit to that. No more
+    /// connections are brought together on a worker.
+    fn capacity(conf: &Self::Conf) -> usize {
+        let _ = conf;
+        usize::MAX
+    }
+
     /// Makes the app of one worker.
     fn new(name: &str, conf: Arc<Self::Conf>, context: &AppContext) -> Self;
 

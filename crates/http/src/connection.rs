@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use brim_config::Address;
 use brim_service::proxy_protocol::BadHeader;
-use brim_service::{Connection, Current, LastRound, Open, Refused, Stream, Transport, linger};
+use brim_service::{Connection, Current, Open, Refused, Rounds, Stream, Transport, linger};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
@@ -96,7 +96,7 @@ struct Shell {
     clock: Rc<Clock>,
     peer: Peer,
     local: Arc<Address>,
-    last_round: LastRound,
+    rounds: Rounds,
     open: Open,
 }
 
@@ -130,7 +130,7 @@ enum Spoken {
 impl Shell {
     fn new(current: Current<HttpWorker>, peer: Peer, local: Arc<Address>, open: Open) -> Self {
         let clock = Rc::new(Clock::new(current.get()));
-        Self { current, clock, peer, local, last_round: LastRound::default(), open }
+        Self { current, clock, peer, local, rounds: Rounds::default(), open }
     }
 
     /// `open`: what comes before the first request is over.
@@ -169,7 +169,8 @@ impl Shell {
             peer.secure = secure;
             peer.certificate = opening::certificate(&transport);
             current.get().counters.count_moved_connection();
-            let shell = Self::new(current, peer, local, open);
+            let rounds = current.rounds_from_now();
+            let shell = Self { rounds, ..Self::new(current, peer, local, open) };
             tokio::task::spawn_local(shell.run(transport, true));
         });
     }
@@ -177,11 +178,12 @@ impl Shell {
     /// The worker that serves this connection from now on, if that is another one. What is watched stays, for
     /// to who watches it would be gone; and so does everything in a drain.
     fn destination(&self) -> Option<usize> {
-        let worker = self.current.destination(&self.last_round, self.clock.since())?;
-        let stays = self.peer.connection.is_watched()
-            || self.clock.is_ended()
-            || self.current.get().context.lifecycle.draining().is_some();
-        (!stays && self.open.move_to(worker)).then_some(worker)
+        self.current.destination(&self.rounds, self.clock.since(), |worker| {
+            let stays = self.peer.connection.is_watched()
+                || self.clock.is_ended()
+                || self.current.get().context.lifecycle.draining().is_some();
+            !stays && self.open.move_to(worker)
+        })
     }
 
     /// Waits for the first byte of a head; false when the connection has been silent too long.

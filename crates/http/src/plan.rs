@@ -237,7 +237,9 @@ fn settings(section: &HttpSection, apps: &[PlannedApp], layout: Layout) -> Setti
     let stream_memory = if speaks_http2 { connection::http2_memory(section) } else { 0 };
     let memory = connection_memory(section, apps);
     let settings = Settings::new(&section.server, layout, memory, access);
-    Settings { stream_memory, ..settings }
+    let company = apps.iter().map(|planned| planned.app.capacity());
+    let company = company.fold(settings.company, usize::min);
+    Settings { stream_memory, company, ..settings }
 }
 
 /// What a connection may make us hold: hyper's buffers, one each way, and what we keep ourselves.

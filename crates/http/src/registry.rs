@@ -65,6 +65,7 @@ pub(crate) trait ConfiguredApp: Send + Sync {
 
     fn stats(&self) -> Vec<Stat>;
     fn claims(&self) -> Claims;
+    fn capacity(&self) -> usize;
     fn build(&self, context: &AppContext) -> Box<dyn BuiltApp>;
 }
 
@@ -99,6 +100,10 @@ impl<A: App> ConfiguredApp for Configured<A> {
 
     fn claims(&self) -> Claims {
         A::claims(&self.conf)
+    }
+
+    fn capacity(&self) -> usize {
+        A::capacity(&self.conf)
     }
 
     fn build(&self, context: &AppContext) -> Box<dyn BuiltApp> {

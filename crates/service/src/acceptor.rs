@@ -37,7 +37,12 @@ const AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Census {
     workers: Vec<AtomicUsize>,
+    /// The same by the worker to which the acceptor gave them, wherever they are now: were the acceptor to fill up
+    /// what others leave, it would undo what they do.
+    accepted: Vec<AtomicUsize>,
     limit: AtomicUsize,
+    /// With how many connections a worker is no company for those of others.
+    company: AtomicUsize,
     /// Open connections from before and from after the drain began.
     generations: [AtomicUsize; 2],
     /// The same by client.
@@ -52,10 +57,13 @@ pub(crate) struct Census {
 }
 
 impl Census {
-    pub(crate) fn new(workers: usize, limit: usize) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(workers: usize, limit: usize, company: usize) -> io::Result<Arc<Self>> {
+        let zeros = || (0..workers).map(|_| AtomicUsize::new(0)).collect();
         Ok(Arc::new(Self {
-            workers: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+            workers: zeros(),
+            accepted: zeros(),
             limit: AtomicUsize::new(limit),
+            company: AtomicUsize::new(company),
             generations: Default::default(),
             clients: Clients::default(),
             draining: AtomicBool::new(false),
@@ -65,14 +73,20 @@ impl Census {
         }))
     }
 
-    pub(crate) fn set_limit(&self, limit: usize) {
+    pub(crate) fn set_limits(&self, limit: usize, company: usize) {
         self.limit.store(limit, Ordering::Relaxed);
+        self.company.store(company, Ordering::Relaxed);
         self.wake();
     }
 
     /// With how many connections a worker gets no more from others.
     pub(crate) fn most_by_moves(&self) -> usize {
         self.limit.load(Ordering::Relaxed) / 4 * 3
+    }
+
+    /// With how many connections a worker is no company for those of others.
+    pub(crate) fn company(&self) -> usize {
+        self.company.load(Ordering::Relaxed)
     }
 
     /// The open connections of each worker.
@@ -107,25 +121,26 @@ impl Census {
 
     pub(crate) fn enter(self: &Arc<Self>, worker: usize, client: Option<ClientKey>) -> Open {
         let generation = u8::from(self.draining.load(Ordering::SeqCst));
-        if let Some(count) = self.workers.get(worker) {
-            count.fetch_add(1, Ordering::Relaxed);
+        for counts in [&self.workers, &self.accepted] {
+            if let Some(count) = counts.get(worker) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
         }
         self.generations[usize::from(generation)].fetch_add(1, Ordering::SeqCst);
         let worker = u32::try_from(worker).unwrap_or(u32::MAX);
-        Open { census: self.clone(), worker: Cell::new(worker), generation, client }
+        let (census, now) = (self.clone(), Cell::new(worker));
+        Open { census, worker: now, accepted_by: worker, generation, client }
     }
 
-    /// The worker with the fewest connections, starting the search at `turn` so that equals take
+    /// The worker that was given the fewest of the connections, starting the search at `turn` so that equals take
     /// turns; `None` when all are full.
     fn least(&self, turn: usize) -> Option<usize> {
         let limit = self.limit.load(Ordering::Relaxed);
         let count = self.workers.len();
         (0..count)
             .map(|step| (turn + step) % count)
-            .map(|index| (self.workers[index].load(Ordering::SeqCst), index))
-            .filter(|(open, _)| *open < limit)
-            .min_by_key(|(open, _)| *open)
-            .map(|(_, index)| index)
+            .filter(|index| self.workers[*index].load(Ordering::SeqCst) < limit)
+            .min_by_key(|index| self.accepted[*index].load(Ordering::SeqCst))
     }
 }
 
@@ -135,6 +150,7 @@ pub struct Open {
     census: Arc<Census>,
     // Narrow: each parked connection keeps one of these.
     worker: Cell<u32>,
+    accepted_by: u32,
     generation: u8,
     /// Whose limit it counts for.
     client: Option<ClientKey>,
@@ -174,6 +190,9 @@ impl Drop for Open {
             census.clients.leave(client);
         }
         census.generations[usize::from(self.generation)].fetch_sub(1, Ordering::SeqCst);
+        if let Some(count) = census.accepted.get(self.accepted_by as usize) {
+            count.fetch_sub(1, Ordering::SeqCst);
+        }
         self.leave_worker();
         census.closed.notify_waiters();
     }
@@ -377,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_connection_goes_to_the_worker_with_the_fewest_and_equals_take_turns() {
-        let census = Census::new(3, 10).unwrap();
+        let census = Census::new(3, 10, 1).unwrap();
         let first = census.enter(0, None);
         assert_eq!(census.least(0), Some(1));
         assert_eq!(census.least(2), Some(2));
@@ -390,7 +409,7 @@ mod tests {
 
     #[test]
     fn nobody_is_asked_when_all_are_full() {
-        let census = Census::new(2, 1).unwrap();
+        let census = Census::new(2, 1, 1).unwrap();
         let _first = census.enter(0, None);
         let second = census.enter(1, None);
         assert_eq!(census.least(0), None);
@@ -400,18 +419,19 @@ mod tests {
 
     #[test]
     fn a_moved_connection_counts_where_it_is() {
-        let census = Census::new(2, 8).unwrap();
+        let census = Census::new(2, 8, 1).unwrap();
         let all: Vec<_> = (0..7).map(|_| census.enter(0, None)).collect();
         assert_eq!(all.iter().filter(|open| open.move_to(1)).count(), 6, "one too many");
         assert_eq!(census.of_each(), [1, 6]);
         assert!(!all[0].move_to(2), "there is no such worker");
+        assert_eq!(census.least(0), Some(1), "it was given none");
         drop(all);
         assert_eq!((census.of_each(), census.open()), (vec![0, 0], 0));
     }
 
     #[test]
     fn connections_of_the_drain_are_counted_apart() {
-        let census = Census::new(1, 10).unwrap();
+        let census = Census::new(1, 10, 1).unwrap();
         let before = census.enter(0, None);
         census.begin_drain();
         let _after = census.enter(0, None);

@@ -11,6 +11,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -26,9 +27,9 @@ const PERIOD: Duration = Duration::from_millis(50);
 const MUCH: f64 = 2.0 / 3.0;
 /// Little: so much of the time are two workers at work, both together.
 const LITTLE: f64 = 1.0 / 3.0;
-/// The part of the connections that it may get from others which are brought together on a worker, so that it has
-/// room for what they do when they become busy.
-const PART: usize = 3;
+/// So many weighings long a connection that has come stays where it is. One that is most of the work would go to
+/// and fro.
+const STAY: u32 = 20;
 
 /// Goes on with a connection on the worker that it has come to.
 pub(crate) type Adoption<W> = Box<dyn FnOnce(Current<W>) + Send>;
@@ -37,12 +38,16 @@ pub(crate) type Adoption<W> = Box<dyn FnOnce(Current<W>) + Send>;
 pub(crate) struct Team<W> {
     census: Arc<Census>,
     mates: Vec<Mate<W>>,
+    start: Instant,
 }
 
 struct Mate<W> {
     adoptions: UnboundedSender<Adoption<W>>,
     /// Set once it runs.
     runtime: OnceLock<RuntimeMetrics>,
+    /// Until when it gets connections from one only, in milliseconds since the start: the others have not seen yet
+    /// what that made of it.
+    taken: AtomicU64,
 }
 
 /// What a worker was seen to have done.
@@ -62,10 +67,23 @@ impl<W> Team<W> {
         let (mates, heard) = (0..count)
             .map(|_| {
                 let (adoptions, heard) = unbounded_channel();
-                (Mate { adoptions, runtime: OnceLock::new() }, heard)
+                let taken = AtomicU64::new(0);
+                (Mate { adoptions, runtime: OnceLock::new(), taken }, heard)
             })
             .unzip();
-        (Arc::new(Self { census, mates }), heard)
+        (Arc::new(Self { census, mates, start: Instant::now() }), heard)
+    }
+
+    /// Whether a worker gets nothing from others for the moment; if so, it gets nothing from anybody else now.
+    fn take(&self, worker: usize, now: Instant) -> bool {
+        let milliseconds =
+            |time: Instant| u64::try_from((time - self.start).as_millis()).unwrap_or(u64::MAX);
+        let (now, until) = (milliseconds(now), milliseconds(now + 2 * PERIOD));
+        let free = |taken: u64| (taken <= now).then_some(until);
+        let taken = self.mates.get(worker).map(|mate| &mate.taken);
+        taken.is_some_and(|taken| {
+            taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok()
+        })
     }
 
     fn seen(&self) -> impl Iterator<Item = Seen> {
@@ -78,9 +96,12 @@ impl<W> Team<W> {
     }
 }
 
-/// When a connection was last seen at work. Each has one of its own.
+/// When a connection was last seen at work, and until when it stays. Each has one of its own.
 #[derive(Debug, Default)]
-pub struct LastRound(Cell<u32>);
+pub struct Rounds {
+    last: Cell<u32>,
+    stays_until: Cell<u32>,
+}
 
 /// A worker's place among the others.
 pub(crate) struct Place<W> {
@@ -113,7 +134,12 @@ impl<W> Place<W> {
     }
 
     /// See [`Current::destination`].
-    pub(crate) fn destination(&self, last: &LastRound, now: Instant) -> Option<usize> {
+    pub(crate) fn destination(
+        &self,
+        rounds: &Rounds,
+        now: Instant,
+        goes: impl FnOnce(usize) -> bool,
+    ) -> Option<usize> {
         if self.team.mates.len() < 2 {
             return None;
         }
@@ -121,14 +147,24 @@ impl<W> Place<W> {
         if now.saturating_duration_since(scales.since) >= PERIOD {
             scales.weigh(self.index, &self.team, now);
         }
-        let before = last.0.replace(scales.round);
-        if before != scales.round {
+        let last = rounds.last.replace(scales.round);
+        if last != scales.round {
             scales.active += 1;
         }
+        let (worker, count) = scales.leaving?;
         // One that is here for its first request may well be here for nothing else.
-        let (worker, count) = scales.leaving.filter(|_| before > 0)?;
-        scales.leaving = Some((worker, count - 1)).filter(|_| count > 1);
+        let stays = last == 0 || rounds.stays_until.get() > scales.round;
+        if stays || !goes(worker) {
+            return None;
+        }
+        scales.leaving = count.checked_sub(1).filter(|left| *left > 0).map(|left| (worker, left));
         Some(worker)
+    }
+
+    /// For a connection that has just come from another worker.
+    pub(crate) fn rounds_from_now(&self) -> Rounds {
+        let round = self.scales.borrow().round;
+        Rounds { last: Cell::new(0), stays_until: Cell::new(round.saturating_add(STAY)) }
     }
 
     /// Gives something to a worker; it comes back if that one is gone.
@@ -153,12 +189,17 @@ impl Scales {
         let loads =
             self.before.iter().zip(&seen).map(|(before, seen)| Load::of(before, seen, time));
         let (loads, open): (Vec<_>, _) = (loads.collect(), team.census.of_each());
-        let active = std::mem::take(&mut self.active);
-        // After silence there is nothing to be seen of what begins now.
-        let is_steady = time < 2 * PERIOD;
-        let weighed =
-            Weighed { index, loads: &loads, open: &open, most: team.census.most_by_moves() };
-        self.leaving = is_steady.then(|| weighed.leaving(active)).flatten();
+        let weighed = Weighed {
+            index,
+            loads: &loads,
+            open: &open,
+            company: team.census.company(),
+            most: team.census.most_by_moves(),
+            // After silence there is nothing to be seen of what begins now.
+            is_steady: time < 2 * PERIOD,
+        };
+        let leaving = weighed.leaving(std::mem::take(&mut self.active));
+        self.leaving = leaving.filter(|(worker, _)| team.take(*worker, now));
         (self.since, self.before) = (now, seen);
         self.round = self.round.checked_add(1).unwrap_or(1);
     }
@@ -173,7 +214,8 @@ impl Load {
         let is_stuck =
             before.turns == now.turns && now.turns.is_multiple_of(2) && before.busy == now.busy;
         let busy = now.busy.saturating_sub(before.busy);
-        Self((!is_stuck).then(|| busy.div_duration_f64(time)))
+        // What was done at once counts when it is over, all of it.
+        Self((!is_stuck).then(|| busy.div_duration_f64(time).min(1.0)))
     }
 }
 
@@ -183,17 +225,26 @@ struct Weighed<'a> {
     loads: &'a [Load],
     /// Their open connections, those that are silent too.
     open: &'a [usize],
-    /// With how many a worker gets no more from others.
+    /// With how many a worker is no company for those of others.
+    company: usize,
+    /// With how many it gets no more from others at all.
     most: usize,
+    /// Whether what was seen lies so little behind that it tells of what comes.
+    is_steady: bool,
 }
 
 impl Weighed<'_> {
     /// Who gets connections of this worker, and how many of those that are active.
     fn leaving(&self, active: usize) -> Option<(usize, usize)> {
-        let own = self.loads.get(self.index)?.0?;
+        // Of oneself it means that there was no end to the work.
+        let own = self.loads.get(self.index)?.0.unwrap_or(1.0);
+        if active == 0 {
+            return None;
+        }
         match own > MUCH {
             true => self.relief(own, active),
-            false => self.company(own, active).map(|worker| (worker, active)),
+            false if self.is_steady => self.company(own, active).map(|worker| (worker, active)),
+            false => None,
         }
     }
 
@@ -219,7 +270,7 @@ impl Weighed<'_> {
     fn company(&self, own: f64, active: usize) -> Option<usize> {
         self.others()
             .take_while(|(worker, ..)| *worker < self.index)
-            .find(|(_, load, open)| load + own < LITTLE && open + active <= self.most / PART)
+            .find(|(_, load, open)| load + own < LITTLE && open + active <= self.company)
             .map(|(worker, ..)| worker)
     }
 }
@@ -228,6 +279,10 @@ impl Weighed<'_> {
 mod tests {
     use super::*;
 
+    fn weighed<'a>(index: usize, loads: &'a [Load], open: &'a [usize]) -> Weighed<'a> {
+        Weighed { index, loads, open, company: 25, most: 75, is_steady: true }
+    }
+
     fn leaving(
         index: usize,
         loads: &[f64],
@@ -235,7 +290,7 @@ mod tests {
         active: usize,
     ) -> Option<(usize, usize)> {
         let loads: Vec<_> = loads.iter().map(|load| Load(Some(*load))).collect();
-        Weighed { index, loads: &loads, open, most: 75 }.leaving(active)
+        weighed(index, &loads, open).leaving(active)
     }
 
     #[test]
@@ -261,15 +316,39 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_stuck_gets_nothing() {
-        let stuck = Weighed {
-            index: 1,
-            loads: &[Load(None), Load(Some(0.1)), Load(None)],
-            open: &[0, 10, 0],
-            most: 75,
+        let loads = [Load(None), Load(Some(0.1)), Load(None)];
+        assert_eq!(weighed(1, &loads, &[0, 10, 0]).leaving(10), None);
+        let loads = [Load(None), Load(Some(1.0)), Load(None)];
+        assert_eq!(weighed(1, &loads, &[0, 10, 0]).leaving(10), None);
+        let loads = [Load(Some(0.0)), Load(None)];
+        assert_eq!(weighed(1, &loads, &[0, 10]).leaving(10), Some((0, 5)), "it is busy itself");
+    }
+
+    #[test]
+    fn after_silence_only_what_is_much_counts() {
+        let leaving = |load| {
+            let loads = [Load(Some(0.0)), Load(Some(load))];
+            Weighed { is_steady: false, ..weighed(1, &loads, &[0, 10]) }.leaving(10)
         };
-        assert_eq!(stuck.leaving(10), None);
-        let busy = [Load(None), Load(Some(1.0)), Load(None)];
-        assert_eq!(Weighed { loads: &busy, ..stuck }.leaving(10), None);
+        assert_eq!(leaving(0.1), None);
+        assert_eq!(leaving(1.0), Some((0, 5)));
+    }
+
+    #[test]
+    fn nothing_leaves_where_nothing_was_seen() {
+        assert_eq!(leaving(1, &[0.0, 0.0], &[0, 1], 0), None);
+        assert_eq!(leaving(1, &[0.0, 1.0], &[0, 1], 0), None);
+    }
+
+    #[test]
+    fn a_worker_gets_from_one_at_a_time() {
+        let (team, _) = Team::<()>::new(Census::new(2, 8, 2).unwrap(), 2);
+        let now = Instant::now();
+        assert!(team.take(1, now));
+        assert!(!team.take(1, now + PERIOD), "too soon");
+        assert!(team.take(0, now), "another one");
+        assert!(team.take(1, now + 3 * PERIOD));
+        assert!(!team.take(2, now), "there is none");
     }
 
     #[test]
@@ -280,5 +359,6 @@ mod tests {
         assert_eq!(Load::of(&seen(5, 8), &seen(5, 8), time), Load(None), "at something long");
         assert_eq!(Load::of(&seen(5, 8), &seen(55, 8), time), Load(Some(0.5)), "always awake");
         assert_eq!(Load::of(&seen(5, 7), &seen(30, 9), time), Load(Some(0.25)));
+        assert_eq!(Load::of(&seen(5, 8), &seen(305, 8), time), Load(Some(1.0)), "long, and over");
     }
 }

@@ -305,7 +305,8 @@ impl<P: Program> Daemon<P> {
         counters.restore(&registry);
         self.shared.set_registry(registry.clone());
         self.shared.set_daemons(&settings.daemons);
-        let census = Census::new(settings.workers, settings.concurrent_per_worker)?;
+        let census =
+            Census::new(settings.workers, settings.concurrent_per_worker, settings.company)?;
         let workers = self.start_workers(&plan, &registry, &census).await?;
         census.clients.set_limit(settings.connections_per_client, settings.trusted_proxies.clone());
         hand_out(held.datagrams, &workers, &census);

@@ -54,7 +54,7 @@ mod worker;
 pub use acceptor::{Open, RefusalTurn};
 pub use app_context::AppContext;
 pub use apps::Apps;
-pub use balance::LastRound;
+pub use balance::Rounds;
 pub use bulletin::Bulletin;
 pub use bus::interface_xml;
 pub use client::ClientKey;

@@ -13,6 +13,10 @@ use crate::sockets::DatagramSocket;
 use crate::stream::Stream;
 use crate::worker::{Connection, Current, Refused, WorkerContext};
 
+/// The part of the connections that a worker may have with which it is no place for those of others: it needs room
+/// for what all of them do when they become busy.
+const PART: usize = 4;
+
 /// What one kind of daemon plugs into the life that all of them share.
 pub trait Program: Sized + Send + Sync + 'static {
     /// The program's name, as in `brim-http`.
@@ -118,6 +122,8 @@ pub struct Settings {
     pub workers: usize,
     /// Connections that one worker holds at most; when all are full nobody accepts.
     pub concurrent_per_worker: usize,
+    /// With how many connections of a worker those of another one may still be brought together.
+    pub company: usize,
     /// Connections that one client has open at most; `None` is no limit.
     pub connections_per_client: Option<usize>,
     /// Peers that the limit per client does not concern.
@@ -160,6 +166,7 @@ impl Settings {
             keepalive: server.keepalive,
             workers,
             concurrent_per_worker: server.concurrent_per_worker,
+            company: server.concurrent_per_worker / PART,
             connections_per_client: per_client(server, workers),
             trusted_proxies: server.trusted_proxies.clone(),
             connection_memory,

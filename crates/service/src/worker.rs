@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::acceptor::{Open, RefusalTurn};
-use crate::balance::{Adoption, LastRound, Place, Team};
+use crate::balance::{Adoption, Place, Rounds, Team};
 use crate::bulletin::Bulletin;
 use crate::gather::Gather;
 use crate::lifecycle::Lifecycle;
@@ -68,10 +68,20 @@ impl<W> Current<W> {
         *self.0.state.borrow_mut() = state;
     }
 
-    /// To be asked when a connection has had an answer `now`: the worker that should serve it from here on, if that
-    /// is another one.
-    pub fn destination(&self, last: &LastRound, now: Instant) -> Option<usize> {
-        self.0.place.destination(last, now)
+    /// To be asked when a connection has had an answer `now`: the worker that serves it from here on, if that is
+    /// another one, and the connection `goes` there.
+    pub fn destination(
+        &self,
+        rounds: &Rounds,
+        now: Instant,
+        goes: impl FnOnce(usize) -> bool,
+    ) -> Option<usize> {
+        self.0.place.destination(rounds, now, goes)
+    }
+
+    /// For a connection that has just come from another worker.
+    pub fn rounds_from_now(&self) -> Rounds {
+        self.0.place.rounds_from_now()
     }
 
     /// Gives a connection to another worker, on which `adopt` goes on with it; or on this one, where the other is

@@ -111,6 +111,10 @@ impl App for Compress {
         Claims::Nothing
     }
 
+    fn capacity(conf: &Conf) -> usize {
+        conf.concurrent
+    }
+
     fn stats_conf(name: &str, _: &Conf) -> Vec<Stat> {
         ["compressed", "busy"].map(|what| Stat::sum(format!("{name}.{what}"))).into()
     }

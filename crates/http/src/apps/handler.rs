@@ -174,6 +174,10 @@ impl App for Handler {
         Claims::Everything
     }
 
+    fn capacity(conf: &Conf) -> usize {
+        conf.max_exchanges
+    }
+
     fn stats_conf(name: &str, _: &Conf) -> Vec<Stat> {
         let names = Shared::OTHERS.iter().chain(&Shared::FAILURES);
         names.map(|counter| Stat::sum(format!("{name}.{counter}"))).collect()

@@ -104,6 +104,10 @@ impl App for Proxy {
         Claims::Everything
     }
 
+    fn capacity(conf: &Conf) -> usize {
+        conf.max_connections
+    }
+
     fn stats_conf(name: &str, _: &Conf) -> Vec<Stat> {
         Counters::NAMES.map(|counter| Stat::sum(format!("{name}.{counter}"))).into()
     }

@@ -75,7 +75,10 @@ fn come_together(daemon: &Daemon, connections: &mut [Box<dyn Connection>]) -> Ve
     let (sleeps, asked) = (sleeps(daemon, "worker 1") - before, told.len() - asked);
     println!("the other worker woke up {sleeps} times for {asked} requests");
     assert!(sleeps < asked as u64 / 4, "{sleeps} for {asked}");
-    assert_eq!(daemon.saved("moved_connection_count"), half, "nobody goes there and back");
+    daemon.saves("request_count", told.len() as u64);
+    let moved = daemon.saved("moved_connection_count");
+    // A worker that the machine holds up looks busy and gives some of them away.
+    assert!((half..=half + 2).contains(&moved), "{moved} moves: they go to and fro");
     told
 }
 
@@ -90,7 +93,41 @@ fn little_work_is_done_by_one_worker() {
     let told = come_together(&daemon, &mut connections);
     assert!(told.iter().all(|client| client == "127.0.0.1"));
     daemon.saves("connection_count", MANY as u64);
-    daemon.saves("request_count", told.len() as u64);
+}
+
+#[test]
+fn new_connections_are_shared_out_all_the_same() {
+    let daemon = serve_trial("apps = tell stats\nworkers = 2");
+    let mut connections = many(|| Box::new(daemon.client().stream));
+    come_together(&daemon, &mut connections);
+    let others: Vec<_> = (0..20).map(|_| daemon.client()).collect();
+    daemon.saves("connection_count", (MANY + others.len()) as u64);
+    let stats = daemon.stats();
+    let count = |worker: &str| stats["wsgi"][worker]["connection_count"].as_u64().unwrap();
+    assert!(count("0").abs_diff(count("1")) <= 1, "{stats}");
+}
+
+#[test]
+fn no_more_come_together_than_an_app_takes() {
+    let gateway = Gateway::new();
+    let keys = gateway.behind("").replacen('\n', "\nworkers = 2\n", 1);
+    let daemon = serve(&format!("{keys}max_exchanges = {}\n", MANY - 1));
+    let cancels = Arc::default();
+    let _links = [(); 2].map(|()| serve_link(&gateway, &cancels));
+    let mut clients: Vec<_> = (0..MANY).map(|_| daemon.client()).collect();
+    let mut rounds = |count| {
+        for _ in 0..count {
+            for client in &mut clients {
+                client.get("/chat/x");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    };
+    rounds(20);
+    let before = sleeps(&daemon, "worker 1");
+    rounds(20);
+    let woken = sleeps(&daemon, "worker 1") - before;
+    assert!(woken >= 20, "the other worker woke up {woken} times only");
 }
 
 #[test]
@@ -143,6 +180,7 @@ fn a_worker_with_too_much_to_do_is_relieved() {
     };
     // They are shared out in turn, and every other one is gone before it says anything.
     let connections: Vec<_> = (0..2 * MANY).map(|_| daemon.client()).collect();
+    daemon.saves("connection_count", 2 * MANY as u64);
     let mut connections: Vec<_> = connections.into_iter().step_by(2).collect();
     for connection in &mut connections {
         assert_eq!(connection.get("/echo").status, 200);
@@ -197,17 +235,17 @@ fn answer(mut link: Link, cancels: Arc<Mutex<Vec<u64>>>) {
     }
 }
 
+fn serve_link(gateway: &Gateway, cancels: &Arc<Mutex<Vec<u64>>>) -> std::thread::JoinHandle<()> {
+    let (link, cancels) = (gateway.link(), Arc::clone(cancels));
+    std::thread::spawn(move || answer(link, cancels))
+}
+
 #[test]
 fn what_is_watched_stays() {
     let gateway = Gateway::new();
     let daemon = serve(&gateway.behind("").replacen('\n', "\nworkers = 2\n", 1));
     let cancels = Arc::default();
-    let links: Vec<_> = (0..2)
-        .map(|_| {
-            let (link, cancels) = (gateway.link(), Arc::clone(&cancels));
-            std::thread::spawn(move || answer(link, cancels))
-        })
-        .collect();
+    let links = [(); 2].map(|()| serve_link(&gateway, &cancels));
     // The first MANY are watched, the others are not.
     let mut clients: Vec<_> = (0..2 * MANY)
         .map(|number| (daemon.client(), ["/chat/w", "/chat/x"][number / MANY]))
@@ -228,7 +266,7 @@ fn what_is_watched_stays() {
     (0..20).for_each(|_| last = places());
     assert_eq!(first[..MANY], last[..MANY]);
     let moved = first.iter().zip(&last).filter(|(first, last)| first != last).count();
-    assert_eq!(moved, MANY / 2, "{first:?} {last:?}");
+    assert!((MANY / 2 - 1..=MANY / 2 + 1).contains(&moved), "{first:?} {last:?}");
     assert!(cancels.lock().unwrap().is_empty());
     drop(clients);
     let start = Instant::now();

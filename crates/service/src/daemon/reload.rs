@@ -73,7 +73,7 @@ impl<P: Program> Running<P> {
         }
         self.daemon.shared.set_registry(registry);
         self.daemon.shared.set_daemons(&settings.daemons);
-        self.census.set_limit(settings.concurrent_per_worker);
+        self.census.set_limits(settings.concurrent_per_worker, settings.company);
         let (limit, trusted) = (settings.connections_per_client, settings.trusted_proxies.clone());
         self.census.clients.set_limit(limit, trusted);
         self.daemon.log.access_output(settings.access.clone());

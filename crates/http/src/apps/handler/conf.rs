@@ -11,6 +11,8 @@ use super::{link, socket, upload};
 pub(crate) struct Conf {
     /// Where its gateway listens for links.
     pub(super) link: PathBuf,
+    /// The gateway's `max_exchanges`.
+    pub(super) max_exchanges: usize,
     /// `gateway_wait`: time that a request waits for the link to the gateway, then 503; default 2s.
     pub(super) gateway_wait: Duration,
     /// The gateway's `max_message`, for WebSockets: beyond it close code 1009.
@@ -47,8 +49,10 @@ impl Conf {
         // Without it there is a problem, and nothing is served.
         let section = HandlerSection::take(r);
         let max_message = section.as_ref().map_or(0, |section| section.max_message);
+        let max_exchanges = section.as_ref().map_or(0, |section| section.max_exchanges);
         Self {
             link: section.map(|section| section.link).unwrap_or_default(),
+            max_exchanges,
             gateway_wait,
             max_message: max_message as u64,
             socket_max_message: max_message.min(usize::try_from(socket).unwrap_or(usize::MAX)),
