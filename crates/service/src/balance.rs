@@ -262,7 +262,9 @@ impl Weighed<'_> {
         let (worker, load, open) = others.min_by(|(_, a, _), (_, b, _)| a.total_cmp(b))?;
         let count = (active as f64 * (own - load) / own / 2.0) as usize;
         let count = count.max(1).min(self.most - open);
-        (active > 1 && load * 2.0 < own).then_some((worker, count))
+        // Others may be at it whose answers take longer than this was looked at.
+        let is_alone = self.open.get(self.index).is_none_or(|open| *open < 2);
+        (!is_alone && load * 2.0 < own).then_some((worker, count))
     }
 
     /// The first of those before it with which it has little to do. Only of those: they must not change places
@@ -309,7 +311,8 @@ mod tests {
         assert_eq!(leaving(1, &[0.0, 0.7], &[0, 2], 2), Some((0, 1)));
         assert_eq!(leaving(0, &[0.6, 0.0], &[40, 0], 40), None, "not busy enough");
         assert_eq!(leaving(0, &[1.0, 0.5], &[40, 40], 40), None, "the other one is no better off");
-        assert_eq!(leaving(0, &[1.0, 0.0], &[40, 0], 1), None, "one connection cannot be halved");
+        assert_eq!(leaving(0, &[1.0, 0.0], &[40, 0], 1), Some((1, 1)), "others are at it too");
+        assert_eq!(leaving(0, &[1.0, 0.0], &[1, 0], 1), None, "one connection cannot be halved");
         assert_eq!(leaving(0, &[1.0, 0.0], &[70, 70], 40), Some((1, 5)), "as many as it may have");
         assert_eq!(leaving(0, &[1.0, 0.0], &[70, 75], 40), None, "it may have no more");
     }
