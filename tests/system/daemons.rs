@@ -184,6 +184,13 @@ fn group() {
     machine.await_state("brim-daemon@sample", "active");
     assert_eq!(pid(&machine, "worker"), first[1], "start of the group starts what is down");
 
+    // A group that has been restarted knows a start by its second.
+    until("the second after the third start", PATIENCE, || {
+        let started = figure(&machine, "sample", "start_time");
+        let is_counted = figure(&machine, "sample", "starts") == 3;
+        let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+        (is_counted && now > started).then_some(())
+    });
     let before = pids(&machine);
     machine.ok(&["systemctl", "restart", "brim@daemons"]);
     machine.await_state("brim-daemon@sample", "active");
