@@ -220,7 +220,7 @@ impl HandlerSection {
     }
 }
 
-/// The gateway's section, which must be there, and its link.
+/// The gateway's section, which must be there.
 fn gateway(r: &mut Reader<'_>) -> SectionName {
     let named = r.get::<GatewayName>("gateway").map(|GatewayName(name)| name);
     let name = SectionName { kind: Kind::Gateway, name: named };
